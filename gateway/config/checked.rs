@@ -1,0 +1,223 @@
+//! A configuration that has passed every check that can be made offline.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::money::{Address, Asset, Network};
+use crate::plans::{Plan, Units};
+use crate::pricing::{Methods, Pattern, Price, SettleTiming, Unlisted};
+
+/// The whole file, checked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// `[server]`.
+    pub server: ServerConfig,
+    /// `[upstream]` under the name `""`, and `[upstreams.NAME]`.
+    pub upstreams: BTreeMap<Arc<str>, UpstreamConfig>,
+    /// `[facilitator]`. None if nothing has a price.
+    pub facilitator: Option<FacilitatorConfig>,
+    /// `[pay_to]` and `[networks.NAME]`, in the order of `[pay_to]`.
+    pub receivers: Vec<Receiver>,
+    /// `[store]`.
+    pub store: StoreConfig,
+    /// `[keys]`.
+    pub keys: KeysConfig,
+    /// `[[routes]]`, in the order of the file.
+    pub routes: Vec<RouteConfig>,
+    /// `[[plans]]`, in the order of the file.
+    pub plans: Vec<PlanConfig>,
+}
+
+/// `[server]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerConfig {
+    /// Public addresses.
+    pub listen: Vec<ListenAddr>,
+    /// What buyers see, without a slash at its end.
+    pub public_url: Arc<str>,
+    /// Paths that no route names.
+    pub unlisted: Unlisted,
+    /// The operator's address: health, readiness, metrics.
+    pub admin: SocketAddr,
+    /// Prefix of the gateway's own endpoints; `/x402` unless said otherwise.
+    pub endpoints: Arc<str>,
+    /// The seller's name in descriptions; the host of `public_url` unless said otherwise.
+    pub name: Arc<str>,
+    /// How long a quoted price is honoured across a reload; 5 minutes unless said otherwise.
+    pub quote_ttl: Duration,
+    /// How long running requests may take to finish after SIGTERM; 30 s unless said otherwise.
+    pub shutdown_timeout: Duration,
+    /// Worker threads; the number of processors unless said otherwise.
+    pub threads: usize,
+    /// Form of the log lines.
+    pub log: LogFormat,
+}
+
+/// One public address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListenAddr {
+    /// Where to listen.
+    pub addr: SocketAddr,
+    /// Certificate and key, for HTTPS.
+    pub tls: Option<TlsFiles>,
+}
+
+/// PEM files of a listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// Certificate chain.
+    pub cert: PathBuf,
+    /// Private key.
+    pub key: PathBuf,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// An API that is sold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpstreamConfig {
+    /// Host name or address.
+    pub host: Arc<str>,
+    /// Port.
+    pub port: u16,
+    /// Whether it is spoken to by TLS, with `host` as server name.
+    pub tls: bool,
+    /// The longest wait for a connection; 5 s unless said otherwise.
+    pub connect_timeout: Duration,
+    /// The longest wait for the next bytes of an answer; 60 s unless said otherwise.
+    pub read_timeout: Duration,
+    /// How long an idle connection is kept; 4 s unless said otherwise, below the 5 s of Node's servers.
+    pub idle_timeout: Duration,
+}
+
+/// Who checks and settles payments.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FacilitatorConfig {
+    /// Base URL without a slash at its end.
+    pub url: Arc<str>,
+    /// For the whole of a `/verify` call; 10 s unless said otherwise.
+    pub verify_timeout: Duration,
+    /// For the whole of a `/settle` call; 60 s unless said otherwise.
+    pub settle_timeout: Duration,
+    /// Sent with each call.
+    pub headers: Vec<(http::HeaderName, Secret)>,
+}
+
+/// A receiver on one network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Receiver {
+    /// Which network.
+    pub network: Network,
+    /// Its name in the file.
+    pub name: Arc<str>,
+    /// Its name in version 1.
+    pub v1_name: Option<&'static str>,
+    /// The assets that prices may be in; the first is meant when a price names none.
+    pub assets: Vec<Asset>,
+    /// Who gets the money.
+    pub pay_to: Address,
+    /// Seconds from signing until the payment must be settled; 60 unless said otherwise.
+    pub max_timeout_seconds: u64,
+}
+
+/// `[store]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoreConfig {
+    /// The database's file.
+    pub path: PathBuf,
+    /// The secret that keys and quotes are derived from.
+    pub secret: SecretSource,
+}
+
+/// Where the gateway's own secret comes from.
+#[derive(Debug, Clone, PartialEq)]
+pub enum SecretSource {
+    /// An environment variable's value, read when the file was.
+    Given(Secret),
+    /// A file, which is made at the first start.
+    File(PathBuf),
+}
+
+/// `[keys]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeysConfig {
+    /// What keys begin with.
+    pub prefix: Arc<str>,
+    /// Headers that may carry one; `Authorization` takes `Bearer`.
+    pub headers: Vec<http::HeaderName>,
+}
+
+/// A `[[routes]]` entry.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RouteConfig {
+    /// Its path.
+    pub pattern: Pattern,
+    /// Its methods.
+    pub methods: Methods,
+    /// What it takes.
+    pub sale: Sale,
+    /// When a call's payment is settled.
+    pub settle: SettleTiming,
+    /// Upstream by name; `""` is `[upstream]`.
+    pub upstream: Arc<str>,
+    /// One line for buyers.
+    pub description: Arc<str>,
+    /// Media type of the answer, for buyers.
+    pub mime_type: Arc<str>,
+}
+
+/// What a route takes: exactly one of the four.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Sale {
+    /// `free = true`.
+    Free,
+    /// `price`.
+    PerCall(Price),
+    /// `units`.
+    PlanOnly(Units),
+    /// Both.
+    Either(Price, Units),
+}
+
+/// A `[[plans]]` entry.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlanConfig {
+    /// What the buyer gets.
+    pub plan: Plan,
+    /// What it costs.
+    pub price: Price,
+    /// One line for buyers.
+    pub description: Arc<str>,
+}
+
+/// A text that is never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(zeroize::Zeroizing<String>);
+
+impl Secret {
+    /// Wraps a secret.
+    pub fn new(text: String) -> Self {
+        Self(zeroize::Zeroizing::new(text))
+    }
+
+    /// The secret in the clear.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}

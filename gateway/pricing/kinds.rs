@@ -1,0 +1,115 @@
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use crate::money::Network;
+use crate::x402::facilitator::SupportedResponse;
+
+/// What the facilitator is known to settle, so that nothing is offered that nobody would take.
+///
+/// Before its first answer nothing is known: then all that needs no word of the facilitator is offered, since a
+/// challenge must not wait for anybody.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Kinds {
+    known: Option<BTreeMap<(u8, String), Map<String, Value>>>,
+}
+
+impl Kinds {
+    /// Nothing known yet.
+    pub fn unknown() -> Self {
+        Self::default()
+    }
+
+    /// What `/supported` said, with the fee payers of `earlier` kept where the facilitator still signs for them: a
+    /// facilitator with several names a random one each time, and an honest payment must not stop matching.
+    pub fn from_supported(supported: &SupportedResponse, earlier: &Self) -> Self {
+        let mut known = BTreeMap::new();
+        for kind in supported.kinds.iter().filter(|kind| kind.scheme == "exact") {
+            let mut extra = kind.extra.clone().unwrap_or_default();
+            let family = kind.network.split_once(':').map_or("solana", |(namespace, _)| namespace);
+            let signers = supported.signers.get(&format!("{family}:*"));
+            let before = earlier.extra(kind.x402_version, &kind.network).and_then(|extra| extra.get("feePayer"));
+            if let (Some(signers), Some(Value::String(before))) = (signers, before)
+                && signers.contains(before)
+            {
+                extra.insert("feePayer".to_owned(), Value::from(before.as_str()));
+            }
+            known.entry((kind.x402_version, kind.network.clone())).or_insert(extra);
+        }
+        Self { known: Some(known) }
+    }
+
+    /// Whether payments of version 2 on a network may be offered; `fee_payer` says whether that needs the
+    /// facilitator's own word.
+    pub fn settles(&self, network: &Network, fee_payer: bool) -> bool {
+        match &self.known {
+            None => !fee_payer,
+            Some(_) => match self.extra(2, network.caip2()) {
+                Some(extra) => !fee_payer || extra.contains_key("feePayer"),
+                None => false,
+            },
+        }
+    }
+
+    /// Whether payments of version 1 on a network may be offered, by its short name.
+    pub fn settles_v1(&self, name: &str) -> bool {
+        self.known.is_none() || self.extra(1, name).is_some()
+    }
+
+    /// The address that pays a network's fees, for `extra.feePayer`.
+    pub fn fee_payer(&self, network: &Network) -> Option<&Value> {
+        self.extra(2, network.caip2())?.get("feePayer")
+    }
+
+    fn extra(&self, version: u8, network: &str) -> Option<&Map<String, Value>> {
+        self.known.as_ref()?.get(&(version, network.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOLANA: &str = "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp";
+
+    fn supported(fee_payer: &str, signers: &[&str]) -> SupportedResponse {
+        serde_json::from_value(serde_json::json!({
+            "kinds": [
+                { "x402Version": 2, "scheme": "exact", "network": "eip155:8453" },
+                { "x402Version": 1, "scheme": "exact", "network": "base" },
+                { "x402Version": 2, "scheme": "upto", "network": "eip155:1" },
+                { "x402Version": 2, "scheme": "exact", "network": SOLANA, "extra": { "feePayer": fee_payer } },
+            ],
+            "signers": { "solana:*": signers },
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn only_what_the_facilitator_settles_is_offered() {
+        let kinds = Kinds::from_supported(&supported("A", &[]), &Kinds::unknown());
+        let settles = |id, fee_payer| kinds.settles(&Network::parse(id).unwrap(), fee_payer);
+        assert!(settles("eip155:8453", false));
+        assert!(settles(SOLANA, true));
+        assert!(!settles("eip155:1", false));
+        assert!(kinds.settles_v1("base") && !kinds.settles_v1("solana"));
+    }
+
+    #[test]
+    fn before_its_first_answer_only_solana_waits() {
+        let kinds = Kinds::unknown();
+        assert!(kinds.settles(&Network::parse("eip155:8453").unwrap(), false));
+        assert!(!kinds.settles(&Network::parse(SOLANA).unwrap(), true));
+        assert!(kinds.settles_v1("base"));
+    }
+
+    #[test]
+    fn a_fee_payer_stays_while_it_signs() {
+        let solana = Network::parse(SOLANA).unwrap();
+        let first = Kinds::from_supported(&supported("A", &["A", "B"]), &Kinds::unknown());
+        let second = Kinds::from_supported(&supported("B", &["A", "B"]), &first);
+        assert_eq!(second.fee_payer(&solana), Some(&Value::from("A")));
+        let third = Kinds::from_supported(&supported("B", &["B"]), &second);
+        assert_eq!(third.fee_payer(&solana), Some(&Value::from("B")));
+    }
+}

@@ -1,0 +1,20 @@
+//! What costs what: one canonical path, patterns, routes, prices and the offers made of them.
+//!
+//! Pure. A [`PriceTable`] is built once for each configuration (and each change of what the facilitator supports) and
+//! never changes; a request holds one for its whole life.
+
+mod kinds;
+mod offer;
+mod path;
+mod pattern;
+mod price;
+mod route;
+mod table;
+
+pub use kinds::Kinds;
+pub use offer::{Offer, OfferKey, PlanOffer, Terms, digest};
+pub use path::{PathError, Target};
+pub use pattern::{Pattern, PatternError};
+pub use price::{Price, PriceError};
+pub use route::{Access, Methods, Route, SettleTiming};
+pub use table::{Conflict, Endpoint, Found, PriceTable, Router, Unlisted};

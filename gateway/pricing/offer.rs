@@ -1,0 +1,146 @@
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+use sha2::{Digest as _, Sha256};
+
+use super::Price;
+use crate::money::{Address, Asset, AtomicAmount, Network, TransferMethod};
+use crate::plans::Plan;
+use crate::x402::v2;
+
+/// Something that can be bought: one call of a route, or a plan.
+#[derive(Debug)]
+pub struct Offer {
+    /// What is sold; quotes and payments are bound to it.
+    pub key: OfferKey,
+    /// One line for people.
+    pub description: Arc<str>,
+    /// Media type of what is sold, if the operator says it.
+    pub mime_type: Arc<str>,
+    /// The ways to pay, in the order of the configuration.
+    pub terms: Vec<Arc<Terms>>,
+}
+
+/// The name of what is sold: the same before and after a reload, as long as the route or plan keeps its name.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct OfferKey(Arc<str>);
+
+/// One way to pay for an offer: an entry of the challenge's `accepts`.
+#[derive(Debug, Clone)]
+pub struct Terms {
+    /// Where.
+    pub network: Network,
+    /// In what.
+    pub asset: Asset,
+    /// How much.
+    pub amount: AtomicAmount,
+    /// To whom.
+    pub pay_to: Address,
+    /// Seconds from signing until the payment must be settled.
+    pub max_timeout_seconds: u64,
+    /// What goes into `extra` beside the quote: the EIP-712 domain, `feePayer`, `paymentFlow`.
+    pub extra: Map<String, Value>,
+    /// The network's name in version 1, if it can be offered there.
+    pub v1_network: Option<&'static str>,
+    /// sha256 of the canonical JSON of the requirements: what a quote is bound to.
+    pub digest: [u8; 32],
+}
+
+/// A plan with its price.
+#[derive(Debug)]
+pub struct PlanOffer {
+    /// What the buyer gets.
+    pub plan: Plan,
+    /// The price as the operator wrote it.
+    pub price: Price,
+    /// The offer made of it.
+    pub offer: Offer,
+}
+
+impl OfferKey {
+    /// One call of a route, named by its methods and pattern.
+    pub fn call(methods: &str, pattern: &str) -> Self {
+        Self(format!("call:{methods} {pattern}").into())
+    }
+
+    /// A plan.
+    pub fn plan(name: &str) -> Self {
+        Self(format!("plan:{name}").into())
+    }
+
+    /// Takes a stored key.
+    pub fn new(text: &str) -> Self {
+        Self(text.into())
+    }
+
+    /// The key as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The plan's name, if it is a plan that is sold.
+    pub fn plan_name(&self) -> Option<&str> {
+        self.0.strip_prefix("plan:")
+    }
+}
+
+impl Terms {
+    /// Completes terms with `extra` and the digest. `flow` and fee payer are the only parts that do not follow from
+    /// the asset.
+    pub fn new(
+        network: Network,
+        asset: Asset,
+        amount: AtomicAmount,
+        pay_to: Address,
+        max_timeout_seconds: u64,
+        v1_network: Option<&'static str>,
+        more: Map<String, Value>,
+    ) -> Self {
+        let mut extra = Map::new();
+        if let Some(domain) = &asset.domain {
+            extra.insert("name".to_owned(), Value::from(&*domain.name));
+            extra.insert("version".to_owned(), Value::from(&*domain.version));
+        }
+        if asset.transfer == TransferMethod::Permit2 {
+            extra.insert("assetTransferMethod".to_owned(), Value::from("permit2"));
+        }
+        extra.extend(more);
+        let mut terms =
+            Self { network, asset, amount, pay_to, max_timeout_seconds, extra, v1_network, digest: [0; 32] };
+        terms.digest = digest(&terms.requirements());
+        terms
+    }
+
+    /// The terms as they stand in a challenge, without a quote: also what the facilitator is shown.
+    pub fn requirements(&self) -> v2::PaymentRequirements {
+        v2::PaymentRequirements {
+            scheme: "exact".to_owned(),
+            network: self.network.to_string(),
+            amount: self.amount,
+            asset: self.asset.address.to_string(),
+            pay_to: self.pay_to.to_string(),
+            max_timeout_seconds: self.max_timeout_seconds,
+            extra: self.extra.clone(),
+        }
+    }
+
+    /// Whether a client's echo means these terms: known members equal, addresses compared as addresses, and our
+    /// `extra` contained in the client's.
+    pub fn matches(&self, echo: &v2::PaymentRequirements) -> bool {
+        let same_address =
+            |text: &str, ours: &Address| Address::parse(text, &self.network).is_ok_and(|theirs| theirs == *ours);
+        echo.scheme == "exact"
+            && echo.network == self.network.caip2()
+            && echo.amount == self.amount
+            && echo.max_timeout_seconds == self.max_timeout_seconds
+            && same_address(&echo.asset, &self.asset.address)
+            && same_address(&echo.pay_to, &self.pay_to)
+            && self.extra.iter().all(|(name, ours)| echo.extra.get(name) == Some(ours))
+    }
+}
+
+/// The digest of requirements whatever the order of their members: `serde_json` keeps maps sorted.
+pub fn digest(requirements: &v2::PaymentRequirements) -> [u8; 32] {
+    let canonical = serde_json::to_value(requirements).unwrap_or(Value::Null).to_string();
+    Sha256::digest(canonical.as_bytes()).into()
+}

@@ -1,0 +1,89 @@
+use std::fmt;
+use std::sync::Arc;
+
+use http::Method;
+
+use super::{Offer, Pattern};
+use crate::plans::Units;
+
+/// One entry of the price table.
+#[derive(Debug)]
+pub struct Route {
+    /// Which paths.
+    pub pattern: Pattern,
+    /// Which methods.
+    pub methods: Methods,
+    /// What it takes to be served.
+    pub access: Access,
+    /// When the payment for a call is settled.
+    pub settle: SettleTiming,
+    /// The upstream's name; the usual one is `""`.
+    pub upstream: Arc<str>,
+}
+
+/// What a caller needs for a route.
+#[derive(Debug)]
+pub enum Access {
+    /// Nothing.
+    Free,
+    /// A payment for each call.
+    PerCall(Offer),
+    /// A key of a plan, which pays this many units.
+    PlanOnly(Units),
+    /// Either of the two.
+    Either(Offer, Units),
+}
+
+/// When money moves, seen from the upstream call (x402 `extra.paymentFlow`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SettleTiming {
+    /// After the upstream's answer is known to be good: flow `authorization`.
+    After,
+    /// Before the upstream is called: flow `upfront`.
+    Before,
+}
+
+/// The methods that a route stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Methods {
+    /// Every method.
+    All,
+    /// These; HEAD goes with GET.
+    Only(Vec<Method>),
+}
+
+impl Access {
+    /// The offer of a single call, if one is for sale.
+    pub fn offer(&self) -> Option<&Offer> {
+        match self {
+            Self::PerCall(offer) | Self::Either(offer, _) => Some(offer),
+            Self::Free | Self::PlanOnly(_) => None,
+        }
+    }
+
+    /// What a call costs a plan, if a plan opens the route.
+    pub fn units(&self) -> Option<Units> {
+        match self {
+            Self::PlanOnly(units) | Self::Either(_, units) => Some(*units),
+            Self::Free | Self::PerCall(_) => None,
+        }
+    }
+
+    /// Whether nothing is asked.
+    pub fn is_free(&self) -> bool {
+        matches!(self, Self::Free)
+    }
+}
+
+impl fmt::Display for Methods {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::All => f.write_str("*"),
+            Self::Only(methods) => {
+                let mut names: Vec<_> = methods.iter().map(Method::as_str).collect();
+                names.sort_unstable();
+                f.write_str(&names.join(","))
+            }
+        }
+    }
+}

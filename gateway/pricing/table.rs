@@ -1,0 +1,208 @@
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use http::Method;
+
+use super::path::folded;
+use super::{Methods, PlanOffer, Route};
+
+/// Everything that has a price, at one moment. It never changes; a reload makes a new one.
+#[derive(Debug)]
+pub struct PriceTable {
+    /// Routes by path and method.
+    pub router: Router,
+    /// Plans in the order of the configuration.
+    pub plans: Vec<Arc<PlanOffer>>,
+    /// What happens to a path that no route names.
+    pub unlisted: Unlisted,
+    /// Prefix of the gateway's own endpoints, without a slash at its end: `/x402`.
+    pub endpoints: Arc<str>,
+    /// What buyers see before each path, without a slash at its end: the only source of resource URLs.
+    pub public_url: Arc<str>,
+}
+
+/// What happens to a path that no route names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Unlisted {
+    /// It is forwarded, free.
+    Free,
+    /// It is 404.
+    Deny,
+}
+
+/// One of the gateway's own public endpoints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Endpoint {
+    /// `GET /x402/pricing`.
+    Pricing,
+    /// `GET|POST /x402/purchase?plan=`.
+    Purchase,
+    /// `GET /x402/status`.
+    Status,
+    /// Anything else below the prefix: never forwarded.
+    Unknown,
+}
+
+/// What a path and method lead to.
+#[derive(Debug, Clone)]
+pub enum Found {
+    /// A route of the configuration.
+    Route(Arc<Route>),
+    /// An endpoint of the gateway.
+    Endpoint(Endpoint),
+    /// Nothing that the configuration names.
+    Unlisted,
+}
+
+/// Routes by method and path; the most specific pattern wins, whatever the order. Looking one up costs the same with
+/// ten routes as with ten thousand.
+#[derive(Debug, Default)]
+pub struct Router {
+    /// One tree for each method that some route names, so that a route for GET alone does not hide a wider one
+    /// from POST.
+    named: HashMap<Method, Tree>,
+    /// The tree of all other methods.
+    other: Tree,
+    /// How many routes there are.
+    len: usize,
+}
+
+/// Two routes that match the same requests equally.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("matches the same requests as the route {0}")]
+pub struct Conflict(pub String);
+
+#[derive(Debug, Default)]
+struct Tree {
+    exact: matchit::Router<Arc<Route>>,
+    /// Priced routes in folded spelling: an upstream that ignores letter case or a trailing slash would otherwise
+    /// serve a priced path for free under its twin's name.
+    folded: matchit::Router<Arc<Route>>,
+}
+
+impl PriceTable {
+    /// What a canonical path and method lead to.
+    pub fn find(&self, method: &Method, path: &str) -> Found {
+        if let Some(endpoint) = self.endpoint(path) {
+            return Found::Endpoint(endpoint);
+        }
+        self.router.find(method, path).map_or(Found::Unlisted, Found::Route)
+    }
+
+    /// The plan of that name.
+    pub fn plan(&self, name: &str) -> Option<&Arc<PlanOffer>> {
+        self.plans.iter().find(|offered| &*offered.plan.name == name)
+    }
+
+    /// The absolute URL of an own endpoint, for example `purchase`.
+    pub fn endpoint_url(&self, name: &str) -> String {
+        format!("{}{}/{name}", self.public_url, self.endpoints)
+    }
+
+    fn endpoint(&self, path: &str) -> Option<Endpoint> {
+        match path.strip_prefix(&*self.endpoints)? {
+            "/pricing" => Some(Endpoint::Pricing),
+            "/purchase" => Some(Endpoint::Purchase),
+            "/status" => Some(Endpoint::Status),
+            "" => Some(Endpoint::Unknown),
+            rest if rest.starts_with('/') => Some(Endpoint::Unknown),
+            _ => None,
+        }
+    }
+}
+
+impl Router {
+    /// Builds the trees of some routes, in any order.
+    ///
+    /// # Errors
+    /// Each route's place in the list whose requests another one matches equally.
+    pub fn new(routes: &[Arc<Route>]) -> Result<Self, Vec<(usize, Conflict)>> {
+        let mut router = Self { len: routes.len(), ..Self::default() };
+        for method in routes.iter().filter_map(|route| route.methods.named()).flatten() {
+            router.named.entry(method.clone()).or_default();
+        }
+        let mut conflicts = Vec::new();
+        for (index, route) in routes.iter().enumerate() {
+            if let Err(conflict) = router.insert(route) {
+                conflicts.push((index, conflict));
+            }
+        }
+        // Second, so that `/files` written out wins over the empty rest of `/files/{path...}`.
+        routes.iter().for_each(|route| router.insert_twins(route));
+        if conflicts.is_empty() { Ok(router) } else { Err(conflicts) }
+    }
+
+    /// The route of a path and method. HEAD is its GET.
+    pub fn find(&self, method: &Method, path: &str) -> Option<Arc<Route>> {
+        let method = if method == Method::HEAD { &Method::GET } else { method };
+        self.named.get(method).unwrap_or(&self.other).find(path)
+    }
+
+    /// The number of routes.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    fn insert(&mut self, route: &Arc<Route>) -> Result<(), Conflict> {
+        let pattern = route.pattern.matchit().swap_remove(0);
+        let mut result = Ok(());
+        self.each_tree(&route.methods, |tree| {
+            if let Err(error) = tree.exact.insert(pattern.clone(), Arc::clone(route)) {
+                let with = tree.exact.at(&pattern).map_or(error.to_string(), |found| found.value.pattern.to_string());
+                result = Err(Conflict(with));
+            }
+        });
+        result
+    }
+
+    fn insert_twins(&mut self, route: &Arc<Route>) {
+        let empty_rests = route.pattern.matchit().split_off(1);
+        let folded = if route.access.is_free() { Vec::new() } else { route.pattern.folded().matchit() };
+        self.each_tree(&route.methods, |tree| {
+            for pattern in &empty_rests {
+                // Taken already: then somebody wrote a route for it.
+                let _ = tree.exact.insert(pattern.clone(), Arc::clone(route));
+            }
+            for pattern in &folded {
+                let _ = tree.folded.insert(pattern.clone(), Arc::clone(route));
+            }
+        });
+    }
+
+    fn each_tree(&mut self, methods: &Methods, mut act: impl FnMut(&mut Tree)) {
+        match methods {
+            Methods::All => self.named.values_mut().chain([&mut self.other]).for_each(act),
+            Methods::Only(methods) => {
+                methods.iter().filter_map(|method| self.named.get_mut(method).map(&mut act)).for_each(drop);
+            }
+        }
+    }
+}
+
+impl Tree {
+    fn find(&self, path: &str) -> Option<Arc<Route>> {
+        let found = self.exact.at(path).ok();
+        match &found {
+            Some(found) if !found.value.access.is_free() || found.params.is_empty() => Some(Arc::clone(found.value)),
+            // Free, or unlisted and perhaps free: unless it is the twin of something priced.
+            _ => match self.folded.at(&folded(path)) {
+                Ok(twin) => Some(Arc::clone(twin.value)),
+                Err(_) => found.map(|found| Arc::clone(found.value)),
+            },
+        }
+    }
+}
+
+impl Methods {
+    fn named(&self) -> Option<&[Method]> {
+        match self {
+            Self::All => None,
+            Self::Only(methods) => Some(methods),
+        }
+    }
+}
