@@ -1,21 +1,24 @@
 //! API keys: derived from the payment and a secret, so that a repeat of a purchase gives the same key and no key is
 //! ever stored.
 //!
-//! `tg_live_` + base58 of 24 secret bytes and a 6-byte keyed check. The check lets a forged key be refused
-//! without a look-up; the store holds a hash of the whole.
+//! `tg_live_` + 44 hex digits: 16 secret bytes and 6 of a keyed check. The check lets a forged key be refused without
+//! a look-up, whatever its prefix, so that a changed prefix kills no key already sold. The store holds a hash.
 
 use std::fmt;
 use std::sync::Arc;
 
+use alloy_primitives::hex;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
-/// What all keys of this gateway begin with, for example `tg_live_`.
+/// What keys begin with, for example `tg_live_`.
 pub type KeyPrefix = Arc<str>;
 
-const BODY_BYTES: usize = 24;
+const BODY_BYTES: usize = 16;
 const CHECK_BYTES: usize = 6;
+const DIGITS: usize = 2 * (BODY_BYTES + CHECK_BYTES);
+const PREFIX_BYTES_MAX: usize = 32;
 
 /// An API key. Its `Debug` form shows the beginning only.
 #[derive(Clone, PartialEq, Eq)]
@@ -28,31 +31,30 @@ pub struct KeyHash(pub [u8; 32]);
 /// Makes keys and recognises them.
 #[derive(Clone)]
 pub struct KeyMint {
-    prefix: KeyPrefix,
     mac: Hmac<Sha256>,
 }
 
 impl KeyMint {
-    /// A mint for keys of this prefix. The secret is the gateway's own; other uses of it derive other secrets.
-    pub fn new(prefix: KeyPrefix, secret: &[u8]) -> Self {
+    /// A mint with a secret that nobody else uses.
+    pub fn new(secret: &[u8]) -> Self {
         let mac = Hmac::new_from_slice(secret).unwrap_or_else(|_| unreachable!("HMAC takes a key of any length"));
-        Self { prefix, mac }
+        Self { mac }
     }
 
     /// The key of a sale: the same for the same payment, for ever.
-    pub fn derive(&self, payment_id: &str, subscription_id: &str) -> ApiKey {
-        let body = self.tag(b"key", &[payment_id.as_bytes(), subscription_id.as_bytes()]);
-        let body = body.get(..BODY_BYTES).unwrap_or(&body);
-        let mut bytes = body.to_vec();
-        bytes.extend_from_slice(&self.check(body));
-        ApiKey(zeroize::Zeroizing::new(format!("{}{}", self.prefix, bs58::encode(bytes).into_string())))
+    pub fn derive(&self, prefix: &str, payment_id: &str, subscription_id: &str) -> ApiKey {
+        let tag = self.tag(b"key", &[payment_id.as_bytes(), subscription_id.as_bytes()]);
+        let body = tag.get(..BODY_BYTES).unwrap_or(&tag);
+        let digits = hex::encode([body, &self.check(body)].concat());
+        ApiKey(zeroize::Zeroizing::new(format!("{prefix}{digits}")))
     }
 
     /// Recognises a key of ours by its form and check; says nothing of its validity.
     pub fn recognise(&self, text: &str) -> Option<KeyHash> {
-        let digits = text.strip_prefix(&*self.prefix)?;
+        let (prefix, digits) = text.split_at_checked(text.len().checked_sub(DIGITS)?)?;
         let mut bytes = [0u8; BODY_BYTES + CHECK_BYTES];
-        if digits.len() > 64 || bs58::decode(digits).onto(&mut bytes).ok()? != bytes.len() {
+        let lower = digits.bytes().all(|b| b.is_ascii_digit() || b.is_ascii_lowercase());
+        if prefix.len() > PREFIX_BYTES_MAX || !lower || hex::decode_to_slice(digits, &mut bytes).is_err() {
             return None;
         }
         let (body, check) = bytes.split_at(BODY_BYTES);
@@ -105,7 +107,7 @@ impl fmt::Debug for ApiKey {
 
 impl fmt::Debug for KeyMint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "KeyMint({})", self.prefix)
+        f.write_str("KeyMint")
     }
 }
 
@@ -113,35 +115,33 @@ impl fmt::Debug for KeyMint {
 mod tests {
     use super::*;
 
-    fn mint() -> KeyMint {
-        KeyMint::new("tg_live_".into(), &[7; 32])
+    fn key(secret: u8, payment: &str) -> ApiKey {
+        KeyMint::new(&[secret; 32]).derive("tg_live_", payment, "sub_1")
     }
 
     #[test]
     fn the_same_payment_gives_the_same_key() {
-        let key = mint().derive("pay_1", "sub_1");
-        assert_eq!(mint().derive("pay_1", "sub_1"), key);
-        assert_ne!(mint().derive("pay_2", "sub_1"), key);
-        assert_ne!(KeyMint::new("tg_live_".into(), &[8; 32]).derive("pay_1", "sub_1"), key);
-        assert!(key.reveal().starts_with("tg_live_"));
+        assert_eq!(key(7, "pay_1"), key(7, "pay_1"));
+        assert_ne!(key(7, "pay_1"), key(7, "pay_2"));
+        assert_ne!(key(7, "pay_1"), key(8, "pay_1"));
+        assert!(key(7, "pay_1").reveal().starts_with("tg_live_"));
     }
 
     #[test]
     fn only_our_own_keys_are_recognised() {
-        let key = mint().derive("pay_1", "sub_1");
-        assert_eq!(mint().recognise(key.reveal()), Some(key.hash()));
-        let mut forged = key.reveal().to_owned();
-        let last = if forged.ends_with('z') { 'y' } else { 'z' };
-        forged.pop();
-        forged.push(last);
-        for bad in ["", "tg_live_", "tg_live_abc", &forged, &key.reveal()[8..], "cs_live_abc", &"1".repeat(500)] {
-            assert_eq!(mint().recognise(bad), None, "{bad}");
+        let (mint, key) = (KeyMint::new(&[7; 32]), key(7, "pay_1"));
+        assert_eq!(mint.recognise(key.reveal()), Some(key.hash()));
+        let flipped = if key.reveal().ends_with('0') { "1" } else { "0" };
+        let forged = format!("{}{flipped}", &key.reveal()[..key.reveal().len() - 1]);
+        let upper = format!("tg_live_{}", key.reveal()[8..].to_uppercase());
+        for bad in ["", "tg_live_", "tg_live_abc", &forged, &upper, &"1".repeat(500), &"é".repeat(60)] {
+            assert_eq!(mint.recognise(bad), None, "{bad}");
         }
     }
 
     #[test]
     fn a_key_is_not_printed() {
-        let key = mint().derive("pay_1", "sub_1");
+        let key = key(7, "pay_1");
         assert!(!format!("{key:?}").contains(key.reveal()));
     }
 }

@@ -1,3 +1,4 @@
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,4 +28,16 @@ pub struct Rate {
     pub calls: u32,
     /// The stretch; never zero.
     pub per: Duration,
+}
+
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.per.as_secs() {
+            1 => write!(f, "{}/s", self.calls),
+            60 => write!(f, "{}/m", self.calls),
+            3600 => write!(f, "{}/h", self.calls),
+            86_400 => write!(f, "{}/d", self.calls),
+            _ => write!(f, "{}/{:?}", self.calls, self.per),
+        }
+    }
 }

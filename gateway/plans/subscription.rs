@@ -17,6 +17,8 @@ pub struct Subscription {
     pub plan: Plan,
     /// From this moment on it opens nothing.
     pub expires_at: SystemTime,
+    /// What the key that was sold with it begins with.
+    pub key_prefix: Arc<str>,
     /// What was used when this was read.
     pub used: Units,
 }
@@ -29,6 +31,11 @@ impl SubscriptionId {
     /// Takes an id from the store, or one derived from a payment id.
     pub fn new(text: &str) -> Self {
         Self(text.into())
+    }
+
+    /// The id of what a payment bought.
+    pub fn of_payment(payment_id: &str) -> Self {
+        Self(format!("sub_{}", payment_id.trim_start_matches("pay_")).into())
     }
 
     /// The id as text.

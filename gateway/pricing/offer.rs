@@ -13,6 +13,8 @@ use crate::x402::v2;
 pub struct Offer {
     /// What is sold; quotes and payments are bound to it.
     pub key: OfferKey,
+    /// Its absolute URL; for a route with parameters, its pattern.
+    pub resource: Arc<str>,
     /// One line for people.
     pub description: Arc<str>,
     /// Media type of what is sold, if the operator says it.

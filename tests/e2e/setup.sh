@@ -15,7 +15,7 @@ if ! cmp -s "$here/package-lock.json" "$cache/installed-package-lock.json"; then
   # `npm install` keeps to the lock file. `npm ci` would too, but it insists on anvil's binaries for every
   # system being locked, and not every registry has them all.
   # No install scripts: every part that is used here works without them.
-  (cd "$cache" && npm install --ignore-scripts --no-audit --no-fund --loglevel=error --silent </dev/null)
+  (cd "$cache" && npm install --ignore-scripts --no-audit --no-fund --loglevel=error </dev/null >/dev/null)
   cp "$here/package-lock.json" "$cache/installed-package-lock.json"
 fi
 

@@ -10,7 +10,6 @@ export function startChild(command, args, options = {}) {
   const child = spawn(command, args, { ...options, stdio: ["ignore", "pipe", "pipe"] });
   running.add(child);
   const self = {
-    pid: child.pid,
     output: "",
     exited: false,
     ended: undefined,

@@ -13,6 +13,7 @@ import { closeServer, listen, readBody, sendJson } from "./http_server.mjs";
 export async function startFacilitator(chain) {
   const answers = gate();
   const confirmations = { delayed: false };
+  let settlesToRefuse = 0;
   const signer = signerOn(chain, confirmations);
   const facilitator = new x402Facilitator()
     .register("eip155:8453", new ExactEvmScheme(signer))
@@ -42,6 +43,7 @@ export async function startFacilitator(chain) {
     calls.push(call);
     try {
       call.body = request.method === "POST" ? JSON.parse(await readBody(request)) : undefined;
+      if (request.url === "/settle" && settlesToRefuse > 0 && settlesToRefuse--) throw new Error("out of order");
       call.answer = await answerTo(request.url, call.body);
       if (request.url === "/settle") await answers.passed();
       sendJson(response, call.answer === undefined ? 404 : 200, call.answer ?? { error: "not found" });
@@ -65,6 +67,10 @@ export async function startFacilitator(chain) {
     /** From now on a repeated `/settle` gets the first one's answer. The bare packages say "nonce already used" instead. */
     rememberSettlements: () => {
       remembered.on = true;
+    },
+    /** The next `/settle` is answered with 500, and nothing is settled. */
+    refuseNextSettle: () => {
+      settlesToRefuse = 1;
     },
     /** While on, transactions are sent but seem unconfirmed: `/settle` answers `settlement_pending`. */
     delayConfirmations: on => {

@@ -11,10 +11,12 @@ const READY_WITHIN_MS = 15_000;
 
 /**
  * Starts the gateway. `tables` is the part of the configuration that a test is about (routes, plans, …),
- * as TOML; the rest is filled in here. `serverKeys` and `facilitatorKeys` replace the defaults below.
+ * as TOML; the rest is filled in here, and `facilitatorKeys` replace the defaults below.
  */
-export async function startGateway({ upstream, facilitator, payTo, tables, serverKeys = {}, facilitatorKeys = {}, env = {} }) {
+export async function startGateway({ upstream, facilitator, payTo, tables, facilitatorKeys = {}, env = {} }) {
   const dir = mkdtempSync(path.join(os.tmpdir(), "tollgate-e2e-"));
+  const cleanUp = () => process.env.TOLLGATE_TEST_KEEP || rmSync(dir, { recursive: true, force: true });
+  process.once("exit", cleanUp);
   const file = path.join(dir, "tollgate.toml");
   const listen = await freePort();
   const admin = await freePort();
@@ -26,7 +28,6 @@ export async function startGateway({ upstream, facilitator, payTo, tables, serve
     public_url: url,
     unlisted: "free",
     admin: `127.0.0.1:${admin}`,
-    ...serverKeys,
   })}
 ${table("upstream", { url: upstream.url })}
 ${table("facilitator", { url: facilitator.url, verify_timeout: "5s", settle_timeout: "10s", ...facilitatorKeys })}
@@ -41,10 +42,8 @@ secret = { file = ${JSON.stringify(`${dir}/tollgate.secret`)} }
 
   const gateway = {
     url,
-    adminUrl,
     dir,
     wsUrl: url.replace("http", "ws"),
-    pid: () => child.pid,
     /** Everything that the gateway has printed, over all its starts. */
     log: () => earlierOutput + child.output,
 
@@ -88,9 +87,8 @@ secret = { file = ${JSON.stringify(`${dir}/tollgate.secret`)} }
       if (process.env.TOLLGATE_TEST_KEEP) {
         writeFileSync(path.join(dir, "gateway.log"), gateway.log());
         console.error(`kept ${dir}`);
-      } else {
-        rmSync(dir, { recursive: true, force: true });
       }
+      cleanUp();
     },
   };
 

@@ -56,7 +56,8 @@ export async function startUpstream() {
 async function answer(request, response, entry) {
   const url = new URL(request.url, "http://upstream");
   const number = name => Number(url.searchParams.get(name));
-  const [, first, second] = url.pathname.split("/");
+  // Everything is there again under /free and /upfront, for routes on other terms.
+  const [first, second] = url.pathname.replace(/^\/(free|upfront)\//, "/").slice(1).split("/");
 
   if (first === "sse") return serverSentEvents(response, number("n"), number("ms"));
   if (first === "bytes") {

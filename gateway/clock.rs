@@ -1,0 +1,77 @@
+//! The time, as an argument.
+
+use std::sync::Mutex;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Where the time comes from.
+pub trait Clock: Send + Sync {
+    /// The time now.
+    fn now(&self) -> SystemTime;
+}
+
+/// The machine's clock.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> SystemTime {
+        SystemTime::now()
+    }
+}
+
+/// A clock that stands still until it is moved.
+#[derive(Debug)]
+pub struct ManualClock(Mutex<SystemTime>);
+
+impl ManualClock {
+    /// A clock that shows `seconds` of Unix time.
+    pub fn at(seconds: u64) -> Self {
+        Self(Mutex::new(UNIX_EPOCH + Duration::from_secs(seconds)))
+    }
+
+    /// Moves it on.
+    pub fn advance(&self, by: Duration) {
+        *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner) += by;
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> SystemTime {
+        *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+/// Seconds of Unix time.
+pub fn unix_seconds(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// Milliseconds of Unix time, as the store keeps them.
+pub fn unix_millis(time: SystemTime) -> i64 {
+    time.duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// The time of a stored number of milliseconds.
+pub fn from_unix_millis(millis: i64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_millis(u64::try_from(millis).unwrap_or(0))
+}
+
+/// ISO 8601 in UTC with three decimals and `Z`, as buyers see times: `2026-04-25T12:00:00.000Z`.
+pub fn iso_millis(time: SystemTime) -> String {
+    match jiff::Timestamp::try_from(time) {
+        Ok(timestamp) => format!("{timestamp:.3}"),
+        Err(_) => "9999-12-31T23:59:59.999Z".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_three_decimals() {
+        assert_eq!(iso_millis(UNIX_EPOCH + Duration::from_secs(1_777_118_400)), "2026-04-25T12:00:00.000Z");
+        assert_eq!(iso_millis(UNIX_EPOCH + Duration::from_millis(1)), "1970-01-01T00:00:00.001Z");
+        assert_eq!(iso_millis(from_unix_millis(i64::MAX)), "9999-12-31T23:59:59.999Z");
+    }
+}

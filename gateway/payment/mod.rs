@@ -1,0 +1,27 @@
+//! Payments: from an offer to a challenge, from a request's header to one [`Presented`] payment, and the steps that
+//! follow.
+//!
+//! Pure: the time and stored facts come in as arguments. A payment's identity is the authorization itself, never the
+//! text that it came in, so that the same money is recognised in every wrapping.
+
+mod challenge;
+mod chargeable;
+mod eip3009;
+mod eip712;
+mod id;
+mod permit2;
+mod plan_list;
+mod presented;
+mod quote;
+mod refused;
+mod steps;
+mod svm;
+
+pub use challenge::{Challenge, Shortfall};
+pub use chargeable::{Chargeable, chargeable};
+pub use id::PaymentId;
+pub use plan_list::plans_json;
+pub use presented::{Presented, Window};
+pub use quote::{Quote, QuoteMint};
+pub use refused::Refused;
+pub use steps::{Claimed, Settled, Settling, State, Verified};

@@ -1,0 +1,31 @@
+use serde_json::{Value, json};
+
+use crate::plans::Units;
+use crate::pricing::{PlanOffer, PriceTable};
+
+/// The plans as `/x402/pricing` and challenges list them, in the order of the configuration.
+pub fn plans_json(table: &PriceTable) -> Value {
+    let purchase = table.endpoint_url("purchase");
+    table.plans.iter().map(|offered| plan_json(offered, &purchase)).collect()
+}
+
+fn plan_json(offered: &PlanOffer, purchase: &str) -> Value {
+    let plan = &offered.plan;
+    let mut value = json!({
+        "name": &*plan.name,
+        "price": offered.price.to_string(),
+        // -1 is what clients of this kind of product read as "no limit".
+        "quotaTotal": plan.units.map_or(Value::from(-1), Units::to_json),
+        "durationDays": plan.duration.as_secs() / 86_400,
+        "durationSeconds": plan.duration.as_secs(),
+        "description": &*offered.offer.description,
+        "purchaseUrl": format!("{purchase}?plan={}", plan.name),
+    });
+    if let Some(dollars) = offered.price.decimal().and_then(|digits| serde_json::from_str::<Value>(digits).ok()) {
+        value["priceUsd"] = dollars;
+    }
+    if let Some(rate) = plan.rate {
+        value["rate"] = rate.to_string().into();
+    }
+    value
+}

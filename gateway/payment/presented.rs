@@ -1,0 +1,269 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use alloy_primitives::U256;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::Value;
+use serde_json::value::{RawValue, to_raw_value};
+
+use super::quote::MEMBER;
+use super::{PaymentId, Quote, QuoteMint, Refused, eip3009, permit2, svm};
+use crate::money::{Address, AtomicAmount, Family, TransferMethod};
+use crate::pricing::{Offer, OfferKey, Terms, digest};
+use crate::x402::facilitator::FacilitatorRequest;
+use crate::x402::{Version, codec, v1, v2};
+
+/// The margin that facilitators demand between now and the end of an authorization, in seconds.
+const SETTLE_MARGIN_S: u64 = 6;
+
+/// A payment that a client sent for an offer, matched with our terms and checked as far as that is possible here.
+/// From here on nothing knows which header or version it came by, but for the facilitator's calls.
+#[derive(Debug, Clone)]
+pub struct Presented {
+    /// Which payment it is.
+    pub id: PaymentId,
+    /// What it is for.
+    pub offer: OfferKey,
+    /// Our terms; what the client echoed was compared and dropped.
+    pub terms: Arc<Terms>,
+    /// The quote that it carries. None in version 1 and for payments made by hand.
+    pub quote: Option<Quote>,
+    /// Who pays, if that can be read here.
+    pub payer: Option<Address>,
+    /// The protocol version that it speaks.
+    pub version: Version,
+    /// What the facilitator is asked, the same at each asking.
+    pub request: FacilitatorRequest,
+    /// When it can be settled.
+    pub window: Window,
+}
+
+/// The time in which an authorization is good, in seconds of Unix time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window {
+    /// It is good later than this.
+    pub valid_after: u64,
+    /// It is good earlier than this. `u64::MAX` where only the chain knows.
+    pub valid_before: u64,
+}
+
+/// What tells the versions apart.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Envelope {
+    x402_version: Option<u64>,
+    accepted: Option<IgnoredAny>,
+}
+
+impl Presented {
+    /// Reads a payment header for an offer.
+    ///
+    /// `quote_ttl` is how long a quoted price holds after a change of the configuration.
+    ///
+    /// # Errors
+    /// [`Refused`] with x402's reason where it has one. No facilitator was asked.
+    pub fn read(
+        header: &[u8],
+        offer: &Offer,
+        mint: &QuoteMint,
+        quote_ttl: Duration,
+        now: u64,
+    ) -> Result<Self, Refused> {
+        let text = codec::decode(header)
+            .map_err(|error| Refused::new("invalid_payment_header", format!("the payment header {error}")))?;
+        let envelope: Envelope = parse(&text)?;
+        match envelope.x402_version.or(envelope.accepted.is_some().then_some(2)) {
+            Some(1) => Self::read_v1(&text, offer, now),
+            Some(2) => Self::read_v2(&text, offer, mint, quote_ttl, now),
+            _ => Err(Refused::new("invalid_x402_version", "the payment's x402Version must be 1 or 2")),
+        }
+    }
+
+    fn read_v2(text: &str, offer: &Offer, mint: &QuoteMint, quote_ttl: Duration, now: u64) -> Result<Self, Refused> {
+        let mut payment: v2::PaymentPayload<'_> = parse(text)?;
+        let token = payment.accepted.extra.remove(MEMBER);
+        let (terms, quote) = agree(&payment.accepted, token.as_ref(), offer, mint, quote_ttl, now)?;
+        let requirements = terms.requirements();
+        let forwarded = v2::ForwardedPayload {
+            x402_version: 2,
+            resource: payment.resource,
+            accepted: &requirements,
+            payload: payment.payload,
+            extensions: payment.extensions,
+        };
+        let request = FacilitatorRequest {
+            x402_version: 2,
+            payment_payload: raw(&forwarded)?,
+            payment_requirements: raw(&requirements)?,
+        };
+        Self::check(payment.payload, offer, terms, quote, Version::V2, request, now)
+    }
+
+    fn read_v1(text: &str, offer: &Offer, now: u64) -> Result<Self, Refused> {
+        let payment: v1::PaymentPayload<'_> = parse(text)?;
+        let terms = offer
+            .terms
+            .iter()
+            .find(|terms| payment.scheme == "exact" && terms.v1_network == Some(payment.network.as_str()))
+            .ok_or_else(no_match)?;
+        let request = FacilitatorRequest {
+            x402_version: 1,
+            payment_payload: raw(&payment)?,
+            payment_requirements: raw(&v1_requirements(offer, terms, &payment.network))?,
+        };
+        Self::check(payment.payload, offer, Arc::clone(terms), None, Version::V1, request, now)
+    }
+
+    fn check(
+        payload: &RawValue,
+        offer: &Offer,
+        terms: Arc<Terms>,
+        quote: Option<Quote>,
+        version: Version,
+        request: FacilitatorRequest,
+        now: u64,
+    ) -> Result<Self, Refused> {
+        let (id, payer, window) = check_scheme(payload.get(), &terms, now)?;
+        if payer.as_ref() == Some(&terms.pay_to) {
+            return Err(Refused::new("invalid_payload", "payer and receiver are the same account"));
+        }
+        Ok(Self { id, offer: offer.key.clone(), terms, quote, payer, version, request, window })
+    }
+
+    /// The network's name in the payment's own version, as the facilitator will repeat it.
+    pub fn network_name(&self) -> &str {
+        match self.version {
+            Version::V1 => self.terms.v1_network.unwrap_or_else(|| self.terms.network.caip2()),
+            Version::V2 => self.terms.network.caip2(),
+        }
+    }
+
+    /// How much is paid.
+    pub fn amount(&self) -> AtomicAmount {
+        self.terms.amount
+    }
+}
+
+/// Finds our terms behind the client's echo, and the quote that it carries.
+fn agree(
+    echo: &v2::PaymentRequirements,
+    token: Option<&Value>,
+    offer: &Offer,
+    mint: &QuoteMint,
+    quote_ttl: Duration,
+    now: u64,
+) -> Result<(Arc<Terms>, Option<Quote>), Refused> {
+    let recognise = |terms: &[u8; 32]| mint.recognise(token?.as_str()?, &offer.key, terms);
+    if let Some(terms) = offer.terms.iter().find(|terms| terms.matches(echo)) {
+        let quote = recognise(&terms.digest);
+        if token.is_some() && quote.is_none() {
+            return Err(Refused::new("quote_mismatch", "the payment was quoted for something else"));
+        }
+        return Ok((Arc::clone(terms), quote));
+    }
+    // A price that we gave before the configuration changed: the quote proves that these terms were ours.
+    let quote = recognise(&digest(echo)).filter(|quote| quote.is_fresh(now, quote_ttl)).ok_or_else(no_match)?;
+    Ok((Arc::new(earlier_terms(echo)?), Some(quote)))
+}
+
+fn no_match() -> Refused {
+    Refused::new("no_matching_payment_requirements", "the payment's terms are none of those offered here")
+}
+
+/// Terms rebuilt from an echo that our own quote vouches for.
+fn earlier_terms(echo: &v2::PaymentRequirements) -> Result<Terms, Refused> {
+    use crate::money::{Asset, Eip712Domain, Network};
+    let network = Network::parse(&echo.network).map_err(|_| no_match())?;
+    let text = |name: &str| echo.extra.get(name).and_then(Value::as_str);
+    let asset = Asset {
+        address: Address::parse(&echo.asset, &network).map_err(|_| no_match())?,
+        symbol: "".into(),
+        decimals: 0,
+        domain: text("name")
+            .zip(text("version"))
+            .map(|(name, version)| Eip712Domain { name: name.into(), version: version.into() }),
+        transfer: match text("assetTransferMethod") {
+            Some("permit2") => TransferMethod::Permit2,
+            _ => TransferMethod::Native,
+        },
+    };
+    let pay_to = Address::parse(&echo.pay_to, &network).map_err(|_| no_match())?;
+    Ok(Terms::new(network, asset, echo.amount, pay_to, echo.max_timeout_seconds, None, echo.extra.clone()))
+}
+
+fn check_scheme(payload: &str, terms: &Terms, now: u64) -> Result<(PaymentId, Option<Address>, Window), Refused> {
+    match (terms.network.family(), terms.asset.transfer) {
+        (Family::Evm(_), TransferMethod::Native) => {
+            let (id, payer, window) = eip3009::check(&parse_payload(payload)?, terms, now)?;
+            Ok((id, Some(payer), window))
+        }
+        (Family::Evm(_), TransferMethod::Permit2) => {
+            let (id, payer, window) = permit2::check(&parse_payload(payload)?, terms, now)?;
+            Ok((id, Some(payer), window))
+        }
+        (Family::Solana, _) => Ok((svm::check(&parse_payload(payload)?, terms)?, None, Window::OPEN)),
+        (Family::Other, _) => {
+            let value: Value = parse(payload)?;
+            Ok((PaymentId::opaque(&terms.network, &value.to_string()), None, Window::OPEN))
+        }
+    }
+}
+
+/// The v1 form of our terms. `resource` is the offer's name here: the facilitator does not judge it.
+fn v1_requirements(offer: &Offer, terms: &Terms, network: &str) -> v1::PaymentRequirements {
+    v1::PaymentRequirements {
+        scheme: "exact".to_owned(),
+        network: network.to_owned(),
+        max_amount_required: terms.amount,
+        resource: offer.resource.to_string(),
+        description: offer.description.to_string(),
+        mime_type: offer.mime_type.to_string(),
+        pay_to: terms.pay_to.to_string(),
+        max_timeout_seconds: terms.max_timeout_seconds,
+        asset: terms.asset.address.to_string(),
+        extra: terms.extra.clone(),
+    }
+}
+
+fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Refused> {
+    serde_json::from_str(text)
+        .map_err(|error| Refused::new("invalid_payload", format!("the payment cannot be read: {error}")))
+}
+
+fn parse_payload<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Refused> {
+    serde_json::from_str(text).map_err(|error| {
+        Refused::new("unsupported_payload_type", format!("the payload is not of the offered transfer method: {error}"))
+    })
+}
+
+fn raw<T: serde::Serialize>(value: &T) -> Result<Box<RawValue>, Refused> {
+    to_raw_value(value).map_err(|_| Refused::new("invalid_payload", "the payment cannot be written as JSON"))
+}
+
+impl Window {
+    /// Always: only the chain knows.
+    pub const OPEN: Self = Self { valid_after: 0, valid_before: u64::MAX };
+
+    /// A window from an authorization's numbers; beyond `u64` is for ever.
+    pub(super) fn new(valid_after: U256, valid_before: U256) -> Self {
+        Self { valid_after: valid_after.saturating_to(), valid_before: valid_before.saturating_to() }
+    }
+
+    /// Refuses what cannot be settled now.
+    pub(super) fn check(&self, now: u64) -> Result<(), Refused> {
+        if self.valid_after > now {
+            return Err(Refused::new(
+                "invalid_exact_evm_payload_authorization_valid_after",
+                format!("the authorization is good after {}, it is {now}", self.valid_after),
+            ));
+        }
+        if self.valid_before < now.saturating_add(SETTLE_MARGIN_S) {
+            return Err(Refused::new(
+                "invalid_exact_evm_payload_authorization_valid_before",
+                format!("the authorization ends at {}, it is {now}: sign a new one", self.valid_before),
+            ));
+        }
+        Ok(())
+    }
+}

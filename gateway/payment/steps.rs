@@ -1,0 +1,152 @@
+//! A payment's way, a type for each step. A step is consumed by the next one, so that a payment that was not claimed
+//! cannot be verified, and one that is not in the ledger as settling cannot be settled.
+//!
+//! ```text
+//! Presented ─claim─► Claimed ─verify─► Verified ─journal─► Settling ─► Settled ─► delivered
+//!                       │                 │                    ├─► voided    (a clear no)
+//!                       └── dropped: the claim is free again   └─► unknown   (nobody knows)
+//! ```
+
+use std::fmt;
+
+use super::Presented;
+use crate::money::Address;
+use crate::x402::facilitator::SettleResponse;
+
+/// What the ledger knows of a payment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum State {
+    /// The money call may be under way; after a crash it is as good as unknown.
+    Settling,
+    /// The money has moved.
+    Settled,
+    /// The money has moved and the buyer has what it was for.
+    Delivered,
+    /// The money has not moved; the same payment may be tried again.
+    Voided,
+    /// Nobody knows whether the money has moved.
+    Unknown,
+}
+
+/// A payment that nobody else is working on. `C` is the ledger's claim: dropping it lets the next one in.
+#[derive(Debug)]
+pub struct Claimed<C> {
+    presented: Presented,
+    claim: C,
+}
+
+/// A payment that the facilitator found good, or that is settled without asking it first.
+#[derive(Debug)]
+pub struct Verified<C> {
+    presented: Presented,
+    payer: Option<String>,
+    claim: C,
+}
+
+/// A payment that the ledger has as settling: the facilitator may be asked to move the money.
+#[derive(Debug)]
+pub struct Settling<C> {
+    presented: Presented,
+    payer: Option<String>,
+    claim: C,
+}
+
+/// A payment whose money has moved, and which the ledger has as settled.
+#[derive(Debug)]
+pub struct Settled<C> {
+    /// Which payment.
+    pub presented: Presented,
+    /// The facilitator's receipt.
+    pub receipt: SettleResponse,
+    claim: C,
+}
+
+impl<C> Claimed<C> {
+    /// Joins a payment with its claim.
+    pub fn new(presented: Presented, claim: C) -> Self {
+        Self { presented, claim }
+    }
+
+    /// The payment.
+    pub fn presented(&self) -> &Presented {
+        &self.presented
+    }
+
+    /// The facilitator found it good.
+    pub fn verified(self, payer: Option<String>) -> Verified<C> {
+        let payer = payer.or_else(|| self.presented.payer.as_ref().map(Address::to_string));
+        Verified { presented: self.presented, payer, claim: self.claim }
+    }
+}
+
+impl<C> Verified<C> {
+    /// The payment.
+    pub fn presented(&self) -> &Presented {
+        &self.presented
+    }
+
+    /// Who pays, as far as anybody has said.
+    pub fn payer(&self) -> Option<&str> {
+        self.payer.as_deref()
+    }
+
+    /// The next step; to be called by whoever writes it into the ledger.
+    pub fn settling(self) -> Settling<C> {
+        Settling { presented: self.presented, payer: self.payer, claim: self.claim }
+    }
+}
+
+impl<C> Settling<C> {
+    /// The payment.
+    pub fn presented(&self) -> &Presented {
+        &self.presented
+    }
+
+    /// Who pays, as far as anybody has said.
+    pub fn payer(&self) -> Option<&str> {
+        self.payer.as_deref()
+    }
+
+    /// The money has moved, and the ledger knows.
+    pub fn settled(self, receipt: SettleResponse) -> Settled<C> {
+        Settled { presented: self.presented, receipt, claim: self.claim }
+    }
+}
+
+impl<C> Settled<C> {
+    /// A payment that the ledger has as settled from earlier.
+    pub fn recorded(presented: Presented, receipt: SettleResponse, claim: C) -> Self {
+        Self { presented, receipt, claim }
+    }
+
+    /// The claim, to be held until the buyer has what was paid for.
+    pub fn claim(&self) -> &C {
+        &self.claim
+    }
+}
+
+impl State {
+    /// The state's name in the store, in logs and in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Settling => "settling",
+            Self::Settled => "settled",
+            Self::Delivered => "delivered",
+            Self::Voided => "voided",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// Reads a stored name.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Settling, Self::Settled, Self::Delivered, Self::Voided, Self::Unknown]
+            .into_iter()
+            .find(|state| state.as_str() == text)
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

@@ -1,0 +1,70 @@
+use std::sync::Arc;
+
+use http::Method;
+
+use super::{Denial, Market, Reservation, ResourceServer, Settled, Verified};
+use crate::payment::{Presented, Shortfall};
+use crate::pricing::{Access, Offer, Route, SettleTiming};
+
+/// A request for a route, as far as money is concerned.
+#[derive(Debug, Clone, Copy)]
+pub struct Call<'a> {
+    /// The route that was found.
+    pub route: &'a Route,
+    /// The request's method.
+    pub method: &'a Method,
+    /// The API key that was sent, in whatever form.
+    pub key: Option<&'a str>,
+    /// The payment header that was sent.
+    pub payment: Option<&'a [u8]>,
+}
+
+/// The right to one upstream call.
+#[derive(Debug)]
+pub enum Pass {
+    /// Nothing is asked.
+    Free,
+    /// Units of a plan are reserved; they come back if the upstream fails.
+    Plan(Reservation),
+    /// The payment is good; it is to be settled when the upstream has answered well.
+    Verified(Box<Verified>),
+    /// The payment is settled.
+    Settled(Box<Settled>),
+}
+
+impl ResourceServer {
+    /// Decides on a request: a pass for one upstream call, or why not.
+    ///
+    /// If the future is dropped, a payment that was being checked is free again, and one that was being settled goes
+    /// on to its end.
+    ///
+    /// # Errors
+    /// [`Denial`]; the upstream must then not be called.
+    pub async fn admit(self: &Arc<Self>, market: &Arc<Market>, call: Call<'_>) -> Result<Pass, Denial> {
+        // A payment decides over a key: who sends one means to pay.
+        match (&call.route.access, call.payment, call.key) {
+            (Access::Free, ..) => Ok(Pass::Free),
+            (Access::PerCall(offer) | Access::Either(offer, _), Some(payment), _) => {
+                self.pay(market, offer, payment, call).await
+            }
+            (Access::PlanOnly(units) | Access::Either(_, units), _, Some(key)) => {
+                self.spend(key, *units).await.map(Pass::Plan)
+            }
+            _ => Err(Denial::Shortfall(Shortfall::MissingCredentials)),
+        }
+    }
+
+    async fn pay(
+        self: &Arc<Self>,
+        market: &Arc<Market>,
+        offer: &Offer,
+        payment: &[u8],
+        call: Call<'_>,
+    ) -> Result<Pass, Denial> {
+        let presented = Presented::read(payment, offer, &self.quotes, market.quote_ttl, self.now())
+            .map_err(|refused| Denial::Shortfall(Shortfall::Payment(refused)))?;
+        let (server, market) = (Arc::clone(self), Arc::clone(market));
+        let (upfront, safe) = (call.route.settle == SettleTiming::Before, call.method.is_safe());
+        self.undropped(async move { server.charge(&market, presented, upfront, safe).await }).await
+    }
+}

@@ -1,0 +1,172 @@
+//! The use cases: admit a request, charge for a call, sell a plan, spend one.
+//!
+//! x402 calls whoever sells a resource the resource server. Nothing here knows HTTP: what comes in are a route and
+//! header values, what goes out is a [`Pass`] or a [`Denial`].
+
+mod accounts;
+mod admit;
+mod charge;
+mod plan_key;
+mod purchase;
+mod recover;
+mod settle;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+
+pub use accounts::{Account, Accounts, Reservation};
+pub use admit::{Call, Pass};
+pub use purchase::{Sold, Status};
+
+use crate::clock::{Clock, unix_seconds};
+use crate::facilitator::Facilitator;
+use crate::payment::{PaymentId, QuoteMint, Refused, Shortfall};
+use crate::plans::KeyMint;
+use crate::pricing::PriceTable;
+use crate::store::{Claim, KeyStore, Ledger, StoreError};
+use crate::x402::facilitator::SettleResponse;
+
+/// A payment that is found good, with the ledger's claim on it.
+pub type Verified = crate::payment::Verified<Claim>;
+/// A payment whose money has moved, with the ledger's claim on it.
+pub type Settled = crate::payment::Settled<Claim>;
+
+/// What may change while the gateway runs. A request has one for its whole life.
+#[derive(Debug)]
+pub struct Market {
+    /// What costs what.
+    pub prices: PriceTable,
+    /// Who settles. None if nothing has a price.
+    pub facilitator: Option<Arc<dyn Facilitator>>,
+    /// How long a quoted price holds after a reload.
+    pub quote_ttl: Duration,
+    /// What keys begin with.
+    pub key_prefix: Arc<str>,
+}
+
+/// Sells the resources behind the gateway.
+pub struct ResourceServer {
+    ledger: Arc<dyn Ledger>,
+    accounts: Accounts,
+    /// Recognises and derives API keys.
+    pub keys: KeyMint,
+    /// Gives and recognises quotes.
+    pub quotes: QuoteMint,
+    clock: Arc<dyn Clock>,
+    /// Where money is moved: tasks of their own, which no dropped connection ends, on a runtime that the shutdown
+    /// waits for.
+    runtime: Handle,
+}
+
+/// Why a request is not served. Each is an answer to the client; `proxy` gives it a status and a body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Denial {
+    /// 402 with a challenge.
+    Shortfall(Shortfall),
+    /// 402: the payment was good and the money did not move after all.
+    NotSettled(Refused, Box<SettleResponse>),
+    /// 429: the plan's rate.
+    RateLimited(Duration),
+    /// 409: the same payment is being worked on.
+    InFlight(PaymentId),
+    /// 409: the payment is used up.
+    Spent(PaymentId, Option<Box<SettleResponse>>),
+    /// 503: nobody knows whether the money moved; the same payment, sent again, picks up the result.
+    Unresolved(PaymentId),
+    /// 503: no verdict on the payment; it is not charged.
+    NoVerdict(&'static str),
+    /// 503: the books cannot be read or written.
+    StoreFailed,
+}
+
+impl ResourceServer {
+    /// Puts the parts together. `secret` is the gateway's own; what is needed is derived from it.
+    pub fn new(
+        ledger: Arc<dyn Ledger>,
+        store: Arc<dyn KeyStore>,
+        secret: &Secrets,
+        clock: Arc<dyn Clock>,
+        runtime: Handle,
+    ) -> Self {
+        Self {
+            ledger,
+            accounts: Accounts::new(store),
+            keys: KeyMint::new(&secret.keys),
+            quotes: QuoteMint::new(&secret.quotes),
+            clock,
+            runtime,
+        }
+    }
+
+    /// The units spent in memory, for the task that writes them down.
+    pub fn accounts(&self) -> &Accounts {
+        &self.accounts
+    }
+
+    /// The book of payments.
+    pub fn ledger(&self) -> &dyn Ledger {
+        &*self.ledger
+    }
+
+    /// Seconds of Unix time.
+    pub fn now(&self) -> u64 {
+        unix_seconds(self.clock.now())
+    }
+
+    /// Where the time comes from.
+    pub fn clock(&self) -> &dyn Clock {
+        &*self.clock
+    }
+
+    /// Runs work that must not end with the connection that asked for it.
+    async fn undropped<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, Denial>> + Send + 'static,
+    ) -> Result<T, Denial> {
+        self.runtime.spawn(work).await.unwrap_or_else(|error| {
+            tracing::error!(%error, "a payment's task panicked");
+            Err(Denial::StoreFailed)
+        })
+    }
+}
+
+/// Secrets derived from the gateway's own, one for each use.
+pub struct Secrets {
+    keys: [u8; 32],
+    quotes: [u8; 32],
+}
+
+impl Secrets {
+    /// Derives them.
+    pub fn derive(secret: &[u8]) -> Self {
+        use hmac::{Hmac, KeyInit as _, Mac as _};
+        let derive = |purpose: &str| {
+            let mac = Hmac::<sha2::Sha256>::new_from_slice(secret);
+            let mut mac = mac.unwrap_or_else(|_| unreachable!("HMAC takes a key of any length"));
+            mac.update(purpose.as_bytes());
+            mac.finalize().into_bytes().into()
+        };
+        Self { keys: derive("tollgate api keys"), quotes: derive("tollgate quotes") }
+    }
+}
+
+impl Drop for Secrets {
+    fn drop(&mut self) {
+        zeroize::Zeroize::zeroize(&mut self.keys);
+        zeroize::Zeroize::zeroize(&mut self.quotes);
+    }
+}
+
+impl From<StoreError> for Denial {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Moved(id) => Self::InFlight(id),
+            error => {
+                tracing::error!(%error, "the store failed");
+                Self::StoreFailed
+            }
+        }
+    }
+}

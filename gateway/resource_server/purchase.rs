@@ -1,0 +1,139 @@
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use super::charge::verify;
+use super::recover::is_the_buyer;
+use super::{Denial, Market, ResourceServer};
+use crate::money::Family;
+use crate::payment::{Claimed, PaymentId, Presented, Shortfall, State};
+use crate::plans::{Plan, Subscription, SubscriptionId, Units};
+use crate::pricing::PlanOffer;
+use crate::store::{Claim, ClaimOutcome, Record, Sale};
+use crate::x402::facilitator::SettleResponse;
+
+/// How long the repeat of a purchase waits for the first one.
+const REPEAT_WAIT: Duration = Duration::from_secs(60);
+
+/// A sale, as the buyer is told of it: the same each time the same payment is sent.
+#[derive(Debug, Clone)]
+pub struct Sold {
+    /// Which payment bought it.
+    pub payment_id: PaymentId,
+    /// What was bought.
+    pub subscription: Subscription,
+    /// The key in the clear.
+    pub key: crate::plans::ApiKey,
+    /// The facilitator's receipt.
+    pub receipt: SettleResponse,
+}
+
+/// What a key's holder is told of the subscription behind it.
+#[derive(Debug, Clone)]
+pub struct Status {
+    /// The plan as it was sold.
+    pub plan: Plan,
+    /// What was used of it.
+    pub used: Units,
+    /// When it ends.
+    pub expires_at: SystemTime,
+    /// Whether it opens anything now.
+    pub active: bool,
+}
+
+impl ResourceServer {
+    /// Sells a plan for the payment in a header. Goes on to its end in a task of its own, even if the future is
+    /// dropped: the buyer's repeat then gets the same key.
+    ///
+    /// # Errors
+    /// [`Denial`]; no key exists then, or the buyer's repeat will give it.
+    pub async fn purchase(
+        self: &Arc<Self>,
+        market: &Arc<Market>,
+        plan: &Arc<PlanOffer>,
+        payment: Option<&[u8]>,
+    ) -> Result<Sold, Denial> {
+        let payment = payment.ok_or(Denial::Shortfall(Shortfall::MissingCredentials))?;
+        let presented = Presented::read(payment, &plan.offer, &self.quotes, market.quote_ttl, self.now())
+            .map_err(|refused| Denial::Shortfall(Shortfall::Payment(refused)))?;
+        let (server, market, plan) = (Arc::clone(self), Arc::clone(market), Arc::clone(plan));
+        self.undropped(async move { server.sell(&market, &plan.plan, presented).await }).await
+    }
+
+    async fn sell(&self, market: &Market, plan: &Plan, presented: Presented) -> Result<Sold, Denial> {
+        let chain = presented.chain();
+        let make_sale = |id: &PaymentId, payer: Option<&str>| self.make_sale(market, plan, id, chain, payer);
+        let (claim, record) = self.claim_patiently(&presented).await?;
+        match record.filter(|record| record.state != State::Voided) {
+            None => {
+                let verified = verify(market, Claimed::new(presented, claim)).await?;
+                let settled = self.settle(market, verified, Some(&make_sale)).await?;
+                let sold = self.sold(&settled.presented.id, settled.receipt.clone()).await?;
+                self.ledger.delivered(&sold.payment_id).await?;
+                Ok(sold)
+            }
+            Some(record) if !is_the_buyer(&presented, &record) => Err(Denial::Spent(presented.id, None)),
+            Some(record) => {
+                let receipt = match (record.state, record.receipt.clone()) {
+                    (State::Settled | State::Delivered, Some(receipt)) => receipt,
+                    _ => self.resolve(market, &presented, &record, Some(&make_sale)).await?,
+                };
+                let sold = self.sold(&presented.id, receipt).await?;
+                self.ledger.delivered(&sold.payment_id).await?;
+                drop(claim);
+                Ok(sold)
+            }
+        }
+    }
+
+    /// Takes the payment; a repeat waits for the first one, so that both get the same answer. A payment without a
+    /// quote is not known to be the same buyer's, so it does not wait.
+    async fn claim_patiently(&self, presented: &Presented) -> Result<(Claim, Option<Box<Record>>), Denial> {
+        let in_flight = || Denial::InFlight(presented.id.clone());
+        loop {
+            match self.ledger.claim(&presented.id).await? {
+                ClaimOutcome::New(claim) => return Ok((claim, None)),
+                ClaimOutcome::Recorded(claim, record) => return Ok((claim, Some(record))),
+                ClaimOutcome::InFlight(_) if presented.quote.is_none() => return Err(in_flight()),
+                ClaimOutcome::InFlight(busy) => {
+                    tokio::time::timeout(REPEAT_WAIT, busy.done()).await.map_err(|_| in_flight())?;
+                }
+            }
+        }
+    }
+
+    fn make_sale(&self, market: &Market, plan: &Plan, id: &PaymentId, chain: &str, payer: Option<&str>) -> Sale {
+        let subscription = Subscription {
+            id: SubscriptionId::of_payment(id.as_str()),
+            chain: chain.into(),
+            payer: payer.unwrap_or_default().into(),
+            plan: plan.clone(),
+            expires_at: self.clock.now() + plan.duration,
+            key_prefix: Arc::clone(&market.key_prefix),
+            used: Units::ZERO,
+        };
+        let key = self.keys.derive(&subscription.key_prefix, id.as_str(), subscription.id.as_str());
+        Sale { subscription, key: key.hash() }
+    }
+
+    /// What the buyer is told, read back from the book.
+    async fn sold(&self, id: &PaymentId, receipt: SettleResponse) -> Result<Sold, Denial> {
+        let subscription = SubscriptionId::of_payment(id.as_str());
+        let subscription = self.accounts.store().subscription(&subscription).await?.ok_or_else(|| {
+            tracing::error!(payment_id = %id, "a settled purchase has no subscription");
+            Denial::StoreFailed
+        })?;
+        let key = self.keys.derive(&subscription.key_prefix, id.as_str(), subscription.id.as_str());
+        Ok(Sold { payment_id: id.clone(), subscription, key, receipt })
+    }
+}
+
+impl Presented {
+    /// The payer's chain in one word, as buyers see it: the family, or the namespace of others.
+    fn chain(&self) -> &'static str {
+        match self.terms.network.family() {
+            Family::Evm(_) => "evm",
+            Family::Solana => "solana",
+            Family::Other => "other",
+        }
+    }
+}

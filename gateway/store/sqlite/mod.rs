@@ -1,0 +1,127 @@
+//! The store in an SQLite file: write-ahead log, every commit synced to the disk.
+//!
+//! Readers have connections of their own; all writes go through one writer, which commits together what arrived
+//! together, so that concurrent payments share one sync of the disk.
+
+mod rows;
+mod writer;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions as _, SqlSafeStr as _};
+
+use self::writer::{Write, Writer};
+use super::{Claim, ClaimOutcome, Claims, KeyStore, Ledger, Sale, StoreError, Usage};
+use crate::clock::Clock;
+use crate::payment::{PaymentId, Settling};
+use crate::plans::{KeyHash, Subscription, SubscriptionId, Units};
+use crate::x402::facilitator::SettleResponse;
+
+/// The store in an SQLite file. One gateway uses it at a time.
+#[derive(Debug)]
+pub struct SqliteStore {
+    readers: SqlitePool,
+    writer: Writer,
+    claims: Claims,
+}
+
+impl SqliteStore {
+    /// Opens or makes the file and brings its tables up to date. Units that an earlier process had set aside and not
+    /// spent are free again.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`] if the file cannot be opened, locked or migrated.
+    pub async fn open(path: &Path, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(Duration::from_secs(5))
+            .disable_statement_logging();
+        let mut connection = options.connect().await?;
+        let migrations = [("payments and subscriptions", include_str!("schema.sql"))];
+        let migrations = (1..).zip(migrations).map(|(version, (name, sql))| {
+            Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
+        });
+        Migrator::with_migrations(migrations.collect())
+            .run(&mut connection)
+            .await
+            .map_err(|error| StoreError::Failed(error.to_string()))?;
+        sqlx::query("UPDATE subscriptions SET leased = 0 WHERE leased > 0").execute(&mut connection).await?;
+        let readers = SqlitePoolOptions::new().max_connections(4).connect_with(options.read_only(true)).await?;
+        Ok(Self { readers, writer: Writer::start(connection, clock), claims: Claims::default() })
+    }
+}
+
+#[async_trait]
+impl Ledger for SqliteStore {
+    async fn claim(&self, id: &PaymentId) -> Result<ClaimOutcome, StoreError> {
+        // In memory first: whoever holds the claim writes its outcome before letting go, so the row read after
+        // taking it is the last word.
+        let claim = match self.claims.take(id) {
+            Ok(claim) => claim,
+            Err(busy) => return Ok(ClaimOutcome::InFlight(busy)),
+        };
+        Ok(match rows::payment(&self.readers, id).await? {
+            Some(record) => ClaimOutcome::Recorded(claim, Box::new(record)),
+            None => ClaimOutcome::New(claim),
+        })
+    }
+
+    async fn settling(&self, payment: &Settling<Claim>) -> Result<(), StoreError> {
+        self.writer.write(Write::settling(payment)?).await.map(drop)
+    }
+
+    async fn settled(&self, id: &PaymentId, receipt: &SettleResponse, sale: Option<&Sale>) -> Result<(), StoreError> {
+        let receipt = rows::to_json(receipt)?;
+        self.writer.write(Write::Settled { id: id.clone(), receipt, sale: sale.cloned().map(Box::new) }).await.map(drop)
+    }
+
+    async fn voided(&self, id: &PaymentId, reason: &str) -> Result<(), StoreError> {
+        self.writer.write(Write::Voided { id: id.clone(), reason: reason.to_owned() }).await.map(drop)
+    }
+
+    async fn unknown(&self, id: &PaymentId, reason: &str) -> Result<(), StoreError> {
+        self.writer.write(Write::Unknown { id: id.clone(), reason: reason.to_owned() }).await.map(drop)
+    }
+
+    async fn delivered(&self, id: &PaymentId) -> Result<(), StoreError> {
+        self.writer.write(Write::Delivered { id: id.clone() }).await.map(drop)
+    }
+
+    async fn open_payments(&self) -> Result<u64, StoreError> {
+        rows::open_payments(&self.readers).await
+    }
+}
+
+#[async_trait]
+impl KeyStore for SqliteStore {
+    async fn subscription_of(&self, key: &KeyHash) -> Result<Option<Subscription>, StoreError> {
+        rows::subscription_of(&self.readers, key).await
+    }
+
+    async fn subscription(&self, id: &SubscriptionId) -> Result<Option<Subscription>, StoreError> {
+        rows::subscription(&self.readers, id).await
+    }
+
+    async fn lease(&self, id: &SubscriptionId, want: Units) -> Result<Units, StoreError> {
+        self.writer.write(Write::Lease { id: id.clone(), want }).await
+    }
+
+    async fn report(&self, usages: Vec<Usage>) -> Result<(), StoreError> {
+        self.writer.write(Write::Report { usages }).await.map(drop)
+    }
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
