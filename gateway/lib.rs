@@ -17,6 +17,8 @@ pub mod money;
 pub mod payment;
 pub mod plans;
 pub mod pricing;
+pub mod proxy;
 pub mod resource_server;
 pub mod store;
+pub mod telemetry;
 pub mod x402;

@@ -1,0 +1,87 @@
+//! An answer that the gateway makes itself, and how it is written.
+
+use bytes::Bytes;
+use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, CACHE_CONTROL, CONTENT_LENGTH};
+use http::header::{CONTENT_TYPE, EXPECT, HeaderName, HeaderValue};
+use http::{Method, StatusCode};
+use pingora::http::ResponseHeader;
+use pingora::proxy::Session;
+
+use super::headers::EXPOSED;
+
+/// The most of an unread request body that is read before an early answer, so that the connection can be used again.
+const DRAIN_BYTES_MAX: usize = 64 * 1024;
+
+/// Status, headers and JSON body.
+#[derive(Debug, Clone)]
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) headers: Vec<(HeaderName, HeaderValue)>,
+    pub(super) body: Bytes,
+}
+
+impl Answer {
+    pub(super) fn json(status: StatusCode, body: impl Into<Bytes>) -> Self {
+        Self { status, headers: Vec::new(), body: body.into() }
+    }
+
+    pub(super) fn with(mut self, name: &'static str, value: impl TryInto<HeaderValue>) -> Self {
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), value.try_into()) {
+            self.headers.push((name, value));
+        }
+        self
+    }
+
+    pub(super) fn with_all(mut self, headers: impl IntoIterator<Item = (HeaderName, HeaderValue)>) -> Self {
+        self.headers.extend(headers);
+        self
+    }
+
+    /// Writes it. `reusable` says whether the connection may serve another request afterwards.
+    pub(super) async fn write(self, session: &mut Session, reusable: bool) -> pingora::Result<()> {
+        let keep = reusable && drain(session).await;
+        if !keep {
+            session.set_keepalive(None);
+        }
+        let bodiless = self.status == StatusCode::NO_CONTENT;
+        let mut head = ResponseHeader::build(self.status, Some(self.headers.len() + 6))?;
+        if !bodiless {
+            head.insert_header(CONTENT_TYPE, HeaderValue::from_static("application/json"))?;
+            head.insert_header(CONTENT_LENGTH, HeaderValue::from(self.body.len()))?;
+        }
+        head.insert_header(CACHE_CONTROL, HeaderValue::from_static("no-store"))?;
+        head.insert_header(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"))?;
+        head.insert_header(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED))?;
+        for (name, value) in self.headers {
+            head.insert_header(name, value)?;
+        }
+        let empty = bodiless || session.req_header().method == Method::HEAD || self.body.is_empty();
+        session.write_response_header(Box::new(head), empty).await?;
+        if !empty {
+            session.write_response_body(Some(self.body), true).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Reads a small request body to its end; says whether it came to it.
+async fn drain(session: &mut Session) -> bool {
+    if session.is_body_empty() {
+        return true;
+    }
+    // Who asked for leave to send its body has not sent it, and learns from the answer that it need not.
+    if session.req_header().headers.contains_key(EXPECT) {
+        return false;
+    }
+    let mut read = 0;
+    loop {
+        match session.read_request_body().await {
+            Ok(Some(chunk)) => read += chunk.len(),
+            Ok(None) => return true,
+            Err(_) => return false,
+        }
+        if read > DRAIN_BYTES_MAX {
+            return false;
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! The gateway's own public endpoints below `/x402`. They are never forwarded.
+
+use std::sync::Arc;
+
+use http::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use super::answer::Answer;
+use super::error::Wanted;
+use super::facts::Facts;
+use super::headers::receipt;
+use super::wording::Wording;
+use crate::clock::iso_millis;
+use crate::payment::plans_json;
+use crate::plans::Units;
+use crate::pricing::{Endpoint, PlanOffer};
+use crate::resource_server::{Denial, Market, ResourceServer, Sold, Status};
+
+impl Wording<'_> {
+    /// Answers a request for one of them.
+    pub(super) async fn endpoint(
+        &self,
+        endpoint: Endpoint,
+        facts: &Facts,
+        server: &Arc<ResourceServer>,
+        market: &Arc<Market>,
+    ) -> (Answer, Option<Denial>) {
+        let allowed: &[Method] = match endpoint {
+            Endpoint::Purchase => &[Method::GET, Method::HEAD, Method::POST],
+            _ => &[Method::GET, Method::HEAD],
+        };
+        if endpoint == Endpoint::Unknown {
+            return (self.problem(404, "not_found", "There is no such endpoint.", json!({})), None);
+        }
+        if !allowed.contains(&facts.method) {
+            let names: Vec<_> = allowed.iter().map(Method::as_str).collect();
+            let answer = self.problem(405, "method_not_allowed", "The method is not allowed here.", json!({}));
+            return (answer.with("Allow", names.join(", ").as_str()), None);
+        }
+        match endpoint {
+            Endpoint::Pricing => (self.pricing(), None),
+            Endpoint::Status => (self.status(facts, server).await, None),
+            Endpoint::Purchase | Endpoint::Unknown => self.purchase(facts, server, market).await,
+        }
+    }
+
+    fn pricing(&self) -> Answer {
+        let table = &self.market.prices;
+        let mut networks: Vec<&str> = Vec::new();
+        for terms in table.plans.iter().flat_map(|plan| &plan.offer.terms) {
+            if !networks.contains(&terms.network.caip2()) {
+                networks.push(terms.network.caip2());
+            }
+        }
+        let body = json!({
+            "plans": plans_json(table),
+            "currency": "USD",
+            "asset": "USDC",
+            "networks": networks,
+            "paymentMethods": ["x402"],
+            "purchaseUrl": table.endpoint_url("purchase"),
+            "note": "Buy a plan by paying GET purchaseUrl?plan=NAME with any x402 client. Clients refuse more than \
+                     1 USD unless their spend limit is raised.",
+        });
+        Answer::json(StatusCode::OK, body.to_string())
+    }
+
+    async fn status(&self, facts: &Facts, server: &Arc<ResourceServer>) -> Answer {
+        let Some(credential) = &facts.credential else {
+            let details = json!({ "reason": "missing_credentials" });
+            return self
+                .problem(401, "missing_credentials", "Send the API key whose status you want.", details)
+                .with("WWW-Authenticate", "Bearer");
+        };
+        match server.status(&credential.key).await {
+            Ok(status) => Answer::json(StatusCode::OK, status_json(&status).to_string()),
+            Err(Denial::Shortfall(shortfall)) => {
+                let details = json!({ "reason": shortfall.reason() });
+                self.problem(401, shortfall.reason(), "The API key is not valid.", details)
+                    .with("WWW-Authenticate", "Bearer error=\"invalid_token\"")
+            }
+            Err(denial) => self.denial(&denial, Wanted { offer: None, resource: "", plans: true }),
+        }
+    }
+
+    async fn purchase(
+        &self,
+        facts: &Facts,
+        server: &Arc<ResourceServer>,
+        market: &Arc<Market>,
+    ) -> (Answer, Option<Denial>) {
+        let plan = match self.wanted_plan(facts) {
+            Ok(plan) => plan,
+            Err(answer) => return (*answer, None),
+        };
+        // HEAD is the challenge's headers: a payment in it would buy something that nobody can read.
+        let payment = facts.payment.as_ref().filter(|_| facts.method != Method::HEAD);
+        match server.purchase(market, plan, payment.map(http::HeaderValue::as_bytes)).await {
+            Ok(sold) => (self.sold(&sold), None),
+            Err(denial) => {
+                let resource = format!("{}?plan={}", market.prices.endpoint_url("purchase"), plan.plan.name);
+                let wanted = Wanted { offer: Some(&plan.offer), resource: &resource, plans: false };
+                (self.denial(&denial, wanted), Some(denial))
+            }
+        }
+    }
+
+    /// The plan that `?plan=` names. Never a 402: a client would try to pay it.
+    fn wanted_plan(&self, facts: &Facts) -> Result<&Arc<PlanOffer>, Box<Answer>> {
+        let table = &self.market.prices;
+        let refuse = |status, error, message: &str| {
+            let names: Vec<_> = table.plans.iter().map(|plan| &*plan.plan.name).collect();
+            Err(Box::new(self.problem(status, error, message, json!({ "reason": error, "plans": names }))))
+        };
+        let query = facts.target.query().unwrap_or_default();
+        let mut named = query.split('&').filter_map(|pair| pair.split_once('=')).filter(|(name, _)| *name == "plan");
+        match (named.next(), named.next()) {
+            (None, _) | (Some((_, "")), None) => {
+                refuse(400, "missing_plan", "Say which plan: ?plan=NAME. The plans are listed at pricingUrl.")
+            }
+            (Some(_), Some(_)) => refuse(400, "ambiguous_plan", "Name one plan."),
+            (Some((_, name)), None) => match table.plan(name) {
+                Some(plan) => Ok(plan),
+                None => refuse(404, "unknown_plan", "There is no plan of that name."),
+            },
+        }
+    }
+
+    fn sold(&self, sold: &Sold) -> Answer {
+        let bought = &sold.subscription;
+        let body = json!({
+            "status": "ok",
+            "plan": &*bought.plan.name,
+            "chain": &*bought.chain,
+            "address": &*bought.payer,
+            "expiresAt": iso_millis(bought.expires_at),
+            "txHash": sold.receipt.transaction,
+            "apiKey": sold.key.reveal(),
+        });
+        Answer::json(StatusCode::OK, body.to_string())
+            .with("Cache-Control", "private, no-store")
+            .with_all(receipt(&sold.receipt))
+    }
+}
+
+fn status_json(status: &Status) -> Value {
+    json!({
+        "plan": &*status.plan.name,
+        "quota": {
+            "used": status.used.to_json(),
+            // -1 is what clients of this kind of product read as "no limit".
+            "total": status.plan.units.map_or(Value::from(-1), Units::to_json),
+        },
+        "expiresAt": iso_millis(status.expires_at),
+        "active": status.active,
+    })
+}

@@ -1,0 +1,120 @@
+//! Status and body of everything that goes wrong; chosen here and nowhere else.
+//!
+//! Unknown is 5xx, never 402: a 402 makes a correct client sign and pay a second time.
+
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use super::answer::Answer;
+use super::facts::BadRequest;
+use super::headers::receipt;
+use super::wording::Wording;
+use crate::payment::{Challenge, Shortfall};
+use crate::pricing::Offer;
+use crate::resource_server::Denial;
+use crate::x402::headers::{PAYMENT_REQUIRED, X_PAYMENT_REQUIRED};
+
+/// How long a client should wait before it asks for a result again, in seconds.
+const RETRY_AFTER_S: u64 = 5;
+
+/// What was asked for, so that a 402 can say what it costs.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wanted<'a> {
+    /// The offer that a payment would buy. None if only a plan opens it.
+    pub(super) offer: Option<&'a Offer>,
+    /// Its absolute URL.
+    pub(super) resource: &'a str,
+    /// Whether a plan would do.
+    pub(super) plans: bool,
+}
+
+impl Wording<'_> {
+    /// The answer to a request that is not served.
+    pub(super) fn denial(&self, denial: &Denial, wanted: Wanted<'_>) -> Answer {
+        match denial {
+            Denial::Shortfall(shortfall) => self.challenge(shortfall, wanted),
+            Denial::NotSettled(refused, failure) => {
+                // The body is a challenge for version 1 and for people; the header is left to the receipt, which
+                // tells version 2 that settling failed.
+                let mut answer = self.challenge(&Shortfall::Payment(refused.clone()), wanted);
+                answer.headers.clear();
+                answer.with_all(receipt(failure))
+            }
+            Denial::RateLimited(wait) => {
+                let seconds = wait.as_secs() + 1;
+                let details = json!({ "reason": "rate_limited", "retryAfter": seconds });
+                self.problem(429, "rate_limited", "The plan's rate is exceeded.", details)
+                    .with("Retry-After", seconds.to_string())
+            }
+            Denial::InFlight(id) => {
+                let message = "This payment is being worked on. Send it again in a moment.";
+                let details = json!({ "reason": "payment_in_progress", "paymentId": id.as_str() });
+                self.problem(409, "payment_in_progress", message, details).with("Retry-After", "1")
+            }
+            Denial::Spent(id, settled) => {
+                let message = "This payment has been used. Request again without it for a new quote.";
+                let details = json!({ "reason": "payment_already_used", "paymentId": id.as_str() });
+                let answer = self.problem(409, "payment_already_used", message, details);
+                answer.with_all(settled.iter().flat_map(|settled| receipt(settled)))
+            }
+            Denial::Unresolved(id) => {
+                let message = "It is not known yet whether the payment was settled. Send the same payment again: \
+                               it is not charged twice.";
+                let details = json!({ "reason": "retry_same_payment", "paymentId": id.as_str() });
+                self.problem(503, "retry_same_payment", message, details).with("Retry-After", RETRY_AFTER_S.to_string())
+            }
+            Denial::NoVerdict(reason) => {
+                let message = "Payments cannot be checked at the moment. Nothing was charged.";
+                self.problem(503, reason, message, json!({ "reason": reason }))
+                    .with("Retry-After", RETRY_AFTER_S.to_string())
+            }
+            Denial::StoreFailed => {
+                let message = "The gateway cannot keep its books at the moment. Send the same request again.";
+                self.problem(503, "store_unavailable", message, json!({ "reason": "store_unavailable" }))
+                    .with("Retry-After", RETRY_AFTER_S.to_string())
+            }
+        }
+    }
+
+    fn challenge(&self, shortfall: &Shortfall, wanted: Wanted<'_>) -> Answer {
+        let table = &self.market.prices;
+        let challenge = match wanted.offer {
+            Some(offer) => {
+                let mut random = [0; 8];
+                getrandom::fill(&mut random).expect("the operating system gives random bytes");
+                let now = (self.now, self.timestamp.as_str());
+                let Wanted { resource, plans, .. } = wanted;
+                Challenge::of_offer(offer, resource, shortfall, table, plans, self.quotes, now, random)
+            }
+            None => Challenge::of_plans(wanted.resource, shortfall, table, &self.timestamp),
+        };
+        let answer = Answer::json(StatusCode::PAYMENT_REQUIRED, challenge.body);
+        match challenge.header {
+            Some(header) => answer.with(PAYMENT_REQUIRED, header.as_str()).with(X_PAYMENT_REQUIRED, header.as_str()),
+            None => answer,
+        }
+    }
+
+    pub(super) fn bad_request(&self, error: BadRequest) -> Answer {
+        let (status, reason) = match error {
+            BadRequest::Path(_) => (400, "ambiguous_path"),
+            BadRequest::Host => (400, "invalid_host"),
+            BadRequest::Method => (405, "method_not_allowed"),
+            BadRequest::Framing => (400, "ambiguous_framing"),
+            BadRequest::Payments => (400, "ambiguous_payment"),
+            BadRequest::PaymentTooLarge => (431, "payment_too_large"),
+            BadRequest::Keys => (400, "ambiguous_credentials"),
+            BadRequest::Underscore => (400, "ambiguous_header"),
+        };
+        self.problem(status, reason, &error.to_string(), json!({ "reason": reason }))
+    }
+
+    /// An answer in the form that all our errors have: number, word, sentence, time, details.
+    pub(super) fn problem(&self, status: u16, error: &str, message: &str, details: Value) -> Answer {
+        let body = json!({
+            "code": status, "error": error, "message": message, "timestamp": self.timestamp, "details": details,
+        });
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        Answer::json(status, body.to_string())
+    }
+}

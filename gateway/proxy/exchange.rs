@@ -1,0 +1,79 @@
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::Snapshot;
+use super::facts::Facts;
+use super::upstream::Upstream;
+use crate::payment::PaymentId;
+use crate::pricing::Route;
+use crate::resource_server::{Denial, Pass, Settled};
+use crate::telemetry::{InFlight, Outcome};
+
+/// One request and its answer, from the first hook to the last.
+#[derive(Default)]
+pub struct Exchange {
+    pub(super) snapshot: Option<Arc<Snapshot>>,
+    pub(super) facts: Option<Facts>,
+    pub(super) route: Option<Arc<Route>>,
+    pub(super) upstream: Option<Arc<Upstream>>,
+    /// The right to the upstream call, until it is used.
+    pub(super) pass: Option<Pass>,
+    /// The payment of a call whose answer may leave.
+    pub(super) settled: Option<Box<Settled>>,
+    /// Whether the upstream gave what was paid for.
+    pub(super) earned: bool,
+    /// Why the upstream's answer may not leave.
+    pub(super) denial: Option<Denial>,
+    /// Connections that could not be made.
+    pub(super) connect_failures: usize,
+    pub(super) outcome: Option<Outcome>,
+    /// The payment of this request, for its event.
+    pub(super) payment: Option<Payment>,
+    pub(super) started: Option<Instant>,
+    pub(super) upstream_asked: Option<Instant>,
+    /// Counts the request as running.
+    pub(super) in_flight: Option<InFlight>,
+}
+
+/// What a payment's event says of it.
+#[derive(Debug, Clone)]
+pub(super) struct Payment {
+    pub(super) id: PaymentId,
+    pub(super) payer: Option<String>,
+    pub(super) network: String,
+    pub(super) asset: String,
+    pub(super) amount_atomic: String,
+    pub(super) transaction: Option<String>,
+    pub(super) admit: Duration,
+    pub(super) upstream: Duration,
+    pub(super) settle: Duration,
+}
+
+impl Exchange {
+    /// Whether the request is paid for in money or units, so that it may reach the upstream once only.
+    pub(super) fn is_metered(&self) -> bool {
+        self.settled.is_some() || !matches!(self.pass, None | Some(Pass::Free))
+    }
+
+    /// Notes the payment behind a pass.
+    pub(super) fn note_payment(&mut self, pass: &Pass, admit: Duration) {
+        let (presented, payer, transaction) = match pass {
+            Pass::Verified(verified) => (verified.presented(), verified.payer(), None),
+            Pass::Settled(settled) => {
+                (&settled.presented, settled.receipt.payer.as_deref(), Some(settled.receipt.transaction.clone()))
+            }
+            Pass::Free | Pass::Plan(_) => return,
+        };
+        self.payment = Some(Payment {
+            id: presented.id.clone(),
+            payer: payer.map(str::to_owned),
+            network: presented.terms.network.to_string(),
+            asset: presented.terms.asset.address.to_string(),
+            amount_atomic: presented.amount().to_string(),
+            transaction,
+            admit,
+            upstream: Duration::ZERO,
+            settle: Duration::ZERO,
+        });
+    }
+}

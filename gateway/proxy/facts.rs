@@ -1,0 +1,216 @@
+//! What a request says of itself, read once and checked once. Whatever could be read in two ways is a [`BadRequest`].
+
+use std::net::IpAddr;
+
+use http::header::{
+    ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, CONTENT_LENGTH, HOST, HeaderName, ORIGIN, TRANSFER_ENCODING,
+};
+use http::{HeaderMap, HeaderValue, Method, Version};
+use pingora::http::RequestHeader;
+
+use crate::plans::KeyMint;
+use crate::pricing::{PathError, Target};
+use crate::x402::headers::{PAYMENT_BYTES_MAX, PAYMENT_SIGNATURE, X_PAYMENT};
+
+/// A request, as far as the gateway has to know it.
+#[derive(Debug)]
+pub(super) struct Facts {
+    pub(super) method: Method,
+    pub(super) target: Target,
+    /// What buyers call us, for `X-Forwarded-Host`.
+    pub(super) host: HeaderValue,
+    pub(super) credential: Option<Credential>,
+    pub(super) payment: Option<HeaderValue>,
+    /// Whether a browser asks for leave to call from another origin.
+    pub(super) preflight: bool,
+    pub(super) from_browser: bool,
+    pub(super) client: Option<IpAddr>,
+}
+
+/// An API key as it was sent, and in which header.
+#[derive(Clone)]
+pub(super) struct Credential {
+    pub(super) key: String,
+    pub(super) header: HeaderName,
+    /// Whether it looks like one of ours: then the upstream must not see it.
+    pub(super) ours: bool,
+}
+
+/// Why a request is refused before anybody asks what it costs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum BadRequest {
+    #[error(transparent)]
+    Path(#[from] PathError),
+    #[error("the request needs exactly one valid Host")]
+    Host,
+    #[error("the method is not accepted")]
+    Method,
+    #[error("the request is framed in two ways")]
+    Framing,
+    #[error("the request has more than one payment")]
+    Payments,
+    #[error("the payment header is larger than {PAYMENT_BYTES_MAX} bytes")]
+    PaymentTooLarge,
+    #[error("the request has more than one API key")]
+    Keys,
+    #[error("a header that the gateway acts on is written with an underscore")]
+    Underscore,
+}
+
+impl Facts {
+    pub(super) fn read(
+        head: &RequestHeader,
+        client: Option<IpAddr>,
+        key_headers: &[HeaderName],
+        key_prefix: &str,
+        keys: &KeyMint,
+    ) -> Result<Self, BadRequest> {
+        let headers = &head.headers;
+        let method = &head.method;
+        let tokens = method.as_str().bytes().all(|b| b.is_ascii_uppercase() || b == b'-' || b == b'_');
+        if !tokens || *method == Method::CONNECT || *method == Method::TRACE {
+            return Err(BadRequest::Method);
+        }
+        let host = host(head)?;
+        let target = target(head, &host)?;
+        check_framing(head)?;
+        check_underscores(headers)?;
+        let browser = headers.contains_key(ORIGIN);
+        Ok(Self {
+            target,
+            host,
+            credential: credential(headers, key_headers, key_prefix, keys)?,
+            payment: payment(headers)?,
+            preflight: *method == Method::OPTIONS && browser && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD),
+            from_browser: browser,
+            method: method.clone(),
+            client,
+        })
+    }
+}
+
+/// The Host, or the `:authority` that stands for it in HTTP/2.
+fn host(head: &RequestHeader) -> Result<HeaderValue, BadRequest> {
+    let value = match only(&head.headers, &HOST).map_err(|()| BadRequest::Host)? {
+        Some(host) => host.clone(),
+        None => head
+            .uri
+            .authority()
+            .and_then(|authority| HeaderValue::from_str(authority.as_str()).ok())
+            .ok_or(BadRequest::Host)?,
+    };
+    let text = value.to_str().map_err(|_| BadRequest::Host)?;
+    let authority: http::uri::Authority = text.parse().map_err(|_| BadRequest::Host)?;
+    let port_ok = authority.port().is_none() || authority.port_u16().is_some();
+    let usable = !authority.host().is_empty() && !text.contains('@') && !text.ends_with(':') && port_ok;
+    if usable { Ok(value) } else { Err(BadRequest::Host) }
+}
+
+/// The target in canonical form, from the bytes that were sent: what the framework parsed may have lost some.
+fn target(head: &RequestHeader, host: &HeaderValue) -> Result<Target, BadRequest> {
+    let raw = head.raw_path();
+    if head.version == Version::HTTP_2 || raw.starts_with(b"/") {
+        return Ok(Target::parse(raw)?);
+    }
+    // Absolute form (RFC 9112 §3.2.2): it must name the host that Host names.
+    let authority_and_path = [b"http://".as_slice(), b"https://"].iter().find_map(|scheme| raw.strip_prefix(*scheme));
+    let rest = authority_and_path.ok_or(PathError::NotAbsolute)?;
+    let end = rest.iter().position(|b| matches!(b, b'/' | b'?' | b'#')).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    if !authority.eq_ignore_ascii_case(host.as_bytes()) {
+        return Err(BadRequest::Host);
+    }
+    Ok(Target::parse(if path.is_empty() { b"/" } else { path })?)
+}
+
+/// One body length, told in one way (RFC 9112 §6.3).
+fn check_framing(head: &RequestHeader) -> Result<(), BadRequest> {
+    let length = only(&head.headers, &CONTENT_LENGTH).map_err(|()| BadRequest::Framing)?;
+    let encoding = only(&head.headers, &TRANSFER_ENCODING).map_err(|()| BadRequest::Framing)?;
+    let digits = |value: &HeaderValue| !value.is_empty() && value.as_bytes().iter().all(u8::is_ascii_digit);
+    let length_ok = length.is_none_or(digits);
+    let encoding_ok = encoding.is_none_or(|value| value.as_bytes().eq_ignore_ascii_case(b"chunked"));
+    let old = head.version < Version::HTTP_11 && encoding.is_some();
+    let both = length.is_some() && encoding.is_some();
+    if length_ok && encoding_ok && !both && !old { Ok(()) } else { Err(BadRequest::Framing) }
+}
+
+/// `X_PAYMENT` is `X-PAYMENT` to a CGI-like upstream, and something else to everybody before it.
+fn check_underscores(headers: &HeaderMap) -> Result<(), BadRequest> {
+    let acts_on = |name: &str| {
+        let dashed = name.replace('_', "-");
+        dashed.starts_with("x-tollgate-")
+            || super::headers::STRIPPED.iter().any(|stripped| stripped.eq_ignore_ascii_case(&dashed))
+    };
+    match headers.keys().any(|name| name.as_str().contains('_') && acts_on(name.as_str())) {
+        true => Err(BadRequest::Underscore),
+        false => Ok(()),
+    }
+}
+
+fn payment(headers: &HeaderMap) -> Result<Option<HeaderValue>, BadRequest> {
+    let read = |name| only(headers, &HeaderName::from_static(name)).map_err(|()| BadRequest::Payments);
+    // Lower case is what `HeaderName` is made of.
+    let (v2, v1) = (read("payment-signature")?, read("x-payment")?);
+    debug_assert!(
+        PAYMENT_SIGNATURE.eq_ignore_ascii_case("payment-signature") && X_PAYMENT.eq_ignore_ascii_case("x-payment")
+    );
+    // One wallet in the field sends the same payment in both.
+    let payment = match (v2, v1) {
+        (Some(v2), Some(v1)) if v2 != v1 && !v2.is_empty() && !v1.is_empty() => return Err(BadRequest::Payments),
+        (Some(v2), _) if !v2.is_empty() => Some(v2),
+        (_, v1) => v1.filter(|v1| !v1.is_empty()),
+    };
+    match payment {
+        Some(value) if value.len() > PAYMENT_BYTES_MAX => Err(BadRequest::PaymentTooLarge),
+        payment => Ok(payment.cloned()),
+    }
+}
+
+fn credential(
+    headers: &HeaderMap,
+    key_headers: &[HeaderName],
+    prefix: &str,
+    keys: &KeyMint,
+) -> Result<Option<Credential>, BadRequest> {
+    let mut found: Option<Credential> = None;
+    for header in key_headers {
+        let Some(value) = only(headers, header).map_err(|()| BadRequest::Keys)? else { continue };
+        let Ok(text) = value.to_str() else { continue };
+        let text = text.trim();
+        let key = match *header == AUTHORIZATION {
+            true => match text.split_once(' ') {
+                Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => token.trim(),
+                _ => continue,
+            },
+            false => text,
+        };
+        if key.is_empty() {
+            continue;
+        }
+        let ours = key.starts_with(prefix) || keys.recognise(key).is_some();
+        let credential = Credential { key: key.to_owned(), header: header.clone(), ours };
+        match &found {
+            // A token in Authorization may be the upstream's own business; two keys of ours are nobody's.
+            Some(first) if first.ours && ours && first.key != credential.key => return Err(BadRequest::Keys),
+            Some(first) if first.ours || !ours => {}
+            _ => found = Some(credential),
+        }
+    }
+    Ok(found)
+}
+
+/// The header's only value. An error if there are several.
+fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a HeaderValue>, ()> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (first, None) => Ok(first),
+        _ => Err(()),
+    }
+}
+
+impl std::fmt::Debug for Credential {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Credential({})", self.header)
+    }
+}

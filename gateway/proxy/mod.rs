@@ -1,0 +1,384 @@
+//! The edge: Pingora's hooks, a few lines each. What they decide is decided by `resource_server`.
+//!
+//! | hook | what happens |
+//! |---|---|
+//! | `request_filter` | facts, route, admission; our own answers |
+//! | `upstream_peer`, `upstream_request_filter` | where to, and with which headers |
+//! | `response_filter` | settle, then release: nothing has left before it is done |
+//! | `fail_to_proxy` | the answer in place of an upstream's that may not leave, or that never came |
+//! | `logging` | delivered or not; the payment's event |
+
+mod answer;
+mod endpoints;
+mod error;
+mod exchange;
+mod facts;
+mod headers;
+mod upstream;
+mod wording;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use http::{HeaderName, StatusCode};
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::prelude::{Error, ErrorSource, ErrorType, HttpPeer};
+use pingora::proxy::{FailToProxy, ProxyHttp, Session};
+use serde_json::json;
+
+pub use exchange::Exchange;
+pub use upstream::Upstream;
+
+use self::answer::Answer;
+use self::error::Wanted;
+use self::facts::Facts;
+use self::wording::Wording;
+use crate::payment::{Chargeable, chargeable};
+use crate::pricing::{Found, Route, Unlisted};
+use crate::resource_server::{Call, Denial, Market, Pass, ResourceServer, Settled};
+use crate::telemetry::{Metrics, Outcome};
+
+/// What a request is served by; a reload makes a new one.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// Prices and the facilitator.
+    pub market: Arc<Market>,
+    /// Upstreams by name.
+    pub upstreams: HashMap<Arc<str>, Arc<Upstream>>,
+    /// Headers that may carry an API key.
+    pub key_headers: Vec<HeaderName>,
+}
+
+/// The public side of the gateway.
+pub struct Gateway {
+    /// The snapshot that new requests get.
+    pub live: Arc<ArcSwap<Snapshot>>,
+    /// The use cases.
+    pub server: Arc<ResourceServer>,
+    /// Counters, and the number of running requests.
+    pub metrics: Arc<Metrics>,
+}
+
+/// Marks our own reason for not letting an upstream's answer out; the reason itself is in the [`Exchange`].
+const WITHHELD: ErrorType = ErrorType::new("answer withheld");
+
+#[async_trait]
+impl ProxyHttp for Gateway {
+    type CTX = Exchange;
+
+    fn new_ctx(&self) -> Exchange {
+        Exchange { started: Some(Instant::now()), ..Exchange::default() }
+    }
+
+    async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> pingora::Result<bool> {
+        let snapshot = self.live.load_full();
+        let market = Arc::clone(&snapshot.market);
+        exchange.snapshot = Some(Arc::clone(&snapshot));
+        exchange.in_flight = self.metrics.running.enter();
+        let wording = || Wording::new(&market, &self.server);
+        if exchange.in_flight.is_none() {
+            exchange.outcome = Some(Outcome::Refused);
+            let details = json!({ "reason": "shutting_down" });
+            let answer = wording().problem(503, "shutting_down", "The gateway is being stopped.", details);
+            return answer.with("Retry-After", "1").write(session, false).await.map(|()| true);
+        }
+        let client = session.client_addr().and_then(|address| address.as_inet()).map(|address| address.ip());
+        let (head, prefix) = (session.req_header(), &market.key_prefix);
+        let facts = match Facts::read(head, client, &snapshot.key_headers, prefix, &self.server.keys) {
+            Ok(facts) => facts,
+            Err(bad) => {
+                exchange.outcome = Some(Outcome::Refused);
+                return wording().bad_request(bad).write(session, false).await.map(|()| true);
+            }
+        };
+        let answer = match market.prices.find(&facts.method, facts.target.path()) {
+            Found::Endpoint(_) if facts.preflight => Some(preflight(&facts)),
+            Found::Endpoint(endpoint) => {
+                exchange.outcome = Some(Outcome::Endpoint);
+                let (answer, denial) = wording().endpoint(endpoint, &facts, &self.server, &market).await;
+                self.metrics.denied(denial.as_ref());
+                Some(answer)
+            }
+            Found::Unlisted if market.prices.unlisted == Unlisted::Deny => {
+                exchange.outcome = Some(Outcome::Refused);
+                let details = json!({ "reason": "unlisted_path" });
+                Some(wording().problem(404, "not_found", "There is nothing at this path.", details))
+            }
+            Found::Unlisted => {
+                exchange.upstream = snapshot.upstreams.get("").cloned();
+                exchange.pass = Some(Pass::Free);
+                None
+            }
+            Found::Route(route) if facts.preflight && !route.access.is_free() => Some(preflight(&facts)),
+            Found::Route(route) => self.admit(&market, route, &facts, exchange).await,
+        };
+        exchange.facts = Some(facts);
+        match answer {
+            Some(answer) => answer.write(session, true).await.map(|()| true),
+            None => {
+                // An interim answer would go out before the settlement does.
+                session.set_ignore_info_resp(exchange.is_metered());
+                Ok(false)
+            }
+        }
+    }
+
+    async fn upstream_peer(&self, _: &mut Session, exchange: &mut Exchange) -> pingora::Result<Box<HttpPeer>> {
+        exchange.upstream_asked = Some(Instant::now());
+        let peer = exchange.upstream.as_ref().and_then(|upstream| upstream.peer());
+        let unknown = || Error::explain(ErrorType::ConnectError, "the upstream's name has no address");
+        peer.map(Box::new).ok_or_else(unknown).map_err(Error::into_up)
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        session: &mut Session,
+        request: &mut RequestHeader,
+        exchange: &mut Exchange,
+    ) -> pingora::Result<()> {
+        let secure = session.digest().is_some_and(|digest| digest.ssl_digest.is_some());
+        match (&exchange.facts, &exchange.upstream, &exchange.pass) {
+            (Some(facts), Some(upstream), Some(pass)) => headers::to_upstream(request, facts, upstream, pass, secure),
+            // Closed when in doubt: without a pass nothing goes upstream.
+            _ => Error::e_explain(ErrorType::InternalError, "a request without a pass"),
+        }
+    }
+
+    async fn response_filter(
+        &self,
+        _: &mut Session,
+        response: &mut ResponseHeader,
+        exchange: &mut Exchange,
+    ) -> pingora::Result<()> {
+        headers::from_upstream(response);
+        let verdict = chargeable(response.status);
+        if verdict == Chargeable::Interim {
+            return Ok(());
+        }
+        let browser = exchange.facts.as_ref().is_some_and(|facts| facts.from_browser);
+        if let (Some(payment), Some(asked)) = (&mut exchange.payment, exchange.upstream_asked) {
+            payment.upstream = asked.elapsed();
+        }
+        match exchange.pass.take() {
+            None => return Error::e_explain(ErrorType::InternalError, "an answer without a pass"),
+            Some(Pass::Free) => {
+                exchange.outcome = Some(Outcome::Free);
+                return Ok(());
+            }
+            Some(Pass::Plan(reservation)) => {
+                exchange.outcome = Some(Outcome::Keyed);
+                // The upstream's own failures are not the buyer's; dropped, the units come back.
+                if !response.status.is_server_error() {
+                    reservation.commit();
+                }
+                return headers::make_private(response, browser);
+            }
+            Some(Pass::Verified(_)) if verdict == Chargeable::No => {
+                exchange.outcome = Some(Outcome::UpstreamFailed);
+                return Ok(());
+            }
+            Some(Pass::Verified(verified)) => exchange.settled = Some(self.settle(*verified, exchange).await?),
+            Some(Pass::Settled(settled)) => exchange.settled = Some(settled),
+        }
+        exchange.earned = verdict == Chargeable::Yes;
+        exchange.outcome = Some(if exchange.earned { Outcome::Paid } else { Outcome::UpstreamFailed });
+        for (name, value) in exchange.settled.iter().flat_map(|settled| headers::receipt(&settled.receipt)) {
+            response.insert_header(name, value)?;
+        }
+        headers::make_private(response, browser)
+    }
+
+    fn error_while_proxy(
+        &self,
+        peer: &HttpPeer,
+        session: &mut Session,
+        error: Box<Error>,
+        exchange: &mut Exchange,
+        client_reused: bool,
+    ) -> Box<Error> {
+        let mut error = error.more_context(format!("Peer: {peer}"));
+        let once = exchange.is_metered() || !session.req_header().method.is_idempotent();
+        if once || session.as_ref().retry_buffer_truncated() {
+            // The upstream may have done the work already.
+            error.set_retry(false);
+        } else {
+            error.retry.decide_reuse(client_reused);
+        }
+        error
+    }
+
+    fn fail_to_connect(
+        &self,
+        _: &mut Session,
+        _: &HttpPeer,
+        exchange: &mut Exchange,
+        mut error: Box<Error>,
+    ) -> Box<Error> {
+        // Nothing was sent, so the next address may be tried whatever was paid.
+        exchange.connect_failures += 1;
+        if let Some(upstream) = &exchange.upstream {
+            upstream.move_on();
+            error.set_retry(exchange.connect_failures < upstream.len());
+        }
+        error
+    }
+
+    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, exchange: &mut Exchange) -> FailToProxy {
+        let answer = if session.response_written().is_some() { None } else { self.failure(error, exchange) };
+        let error_code = answer.as_ref().map_or(0, |answer| answer.status.as_u16());
+        if let Some(answer) = answer
+            && let Err(error) = answer.write(session, false).await
+        {
+            tracing::debug!(%error, "an error answer could not be written");
+        }
+        FailToProxy { error_code, can_reuse_downstream: false }
+    }
+
+    fn suppress_error_log(&self, _: &Session, exchange: &Exchange, _: &Error) -> bool {
+        exchange.denial.is_some()
+    }
+
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, exchange: &mut Exchange) {
+        let status = session.response_written().map_or(0, |response| response.status.as_u16());
+        self.metrics.request(exchange.outcome.unwrap_or(Outcome::UpstreamFailed));
+        let delivered = exchange.earned && error.is_none();
+        if let Some(payment) = &exchange.payment {
+            let outcome = match (&exchange.denial, &exchange.settled) {
+                (Some(denial), _) => denial.as_str(),
+                (None, Some(_)) if delivered => "settled",
+                (None, Some(_)) => "settled_undelivered",
+                (None, None) => "not_charged",
+            };
+            self.metrics.payment(outcome);
+            let route = exchange.route.as_ref().map_or("", |route| route.pattern.as_str());
+            tracing::info!(
+                target: "payment",
+                payment_id = %payment.id,
+                route_id = route,
+                payer = payment.payer.as_deref().unwrap_or(""),
+                network = payment.network,
+                asset = payment.asset,
+                amount_atomic = payment.amount_atomic,
+                scheme = "exact",
+                outcome,
+                transaction = payment.transaction.as_deref().unwrap_or(""),
+                status,
+                admit_ms = payment.admit.as_millis(),
+                upstream_ms = payment.upstream.as_millis(),
+                settle_ms = payment.settle.as_millis(),
+                "payment"
+            );
+        }
+        if let Some(settled) = exchange.settled.take().filter(|_| delivered) {
+            self.server.deliver(*settled);
+        }
+    }
+}
+
+impl Gateway {
+    async fn admit(
+        &self,
+        market: &Arc<Market>,
+        route: Arc<Route>,
+        facts: &Facts,
+        exchange: &mut Exchange,
+    ) -> Option<Answer> {
+        let started = Instant::now();
+        let call = Call {
+            route: &route,
+            method: &facts.method,
+            key: facts.credential.as_ref().map(|credential| credential.key.as_str()),
+            payment: facts.payment.as_ref().map(http::HeaderValue::as_bytes),
+        };
+        let admitted = self.server.admit(market, call).await;
+        exchange.upstream = exchange.snapshot.as_ref().and_then(|all| all.upstreams.get(&route.upstream).cloned());
+        exchange.route = Some(Arc::clone(&route));
+        match admitted {
+            Ok(pass) => {
+                exchange.note_payment(&pass, started.elapsed());
+                exchange.pass = Some(pass);
+                None
+            }
+            Err(denial) => {
+                exchange.outcome = Some(denial.outcome());
+                self.metrics.denied(Some(&denial));
+                Some(self.deny(market, &denial, &route, facts))
+            }
+        }
+    }
+
+    /// Settles a call that the upstream has answered well; without success its answer does not leave.
+    async fn settle(
+        &self,
+        verified: crate::resource_server::Verified,
+        exchange: &mut Exchange,
+    ) -> pingora::Result<Box<Settled>> {
+        let withheld = || Error::explain(WITHHELD, "the payment of this answer was not settled");
+        let market = exchange.snapshot.as_ref().map(|snapshot| Arc::clone(&snapshot.market)).ok_or_else(withheld)?;
+        let started = Instant::now();
+        let outcome = self.server.settle_call(&market, verified).await;
+        if let Some(payment) = &mut exchange.payment {
+            payment.settle = started.elapsed();
+            payment.transaction = outcome.as_ref().ok().map(|settled| settled.receipt.transaction.clone());
+        }
+        outcome.map(Box::new).map_err(|denial| {
+            exchange.outcome = Some(denial.outcome());
+            exchange.denial = Some(denial);
+            withheld()
+        })
+    }
+
+    fn deny(&self, market: &Arc<Market>, denial: &Denial, route: &Route, facts: &Facts) -> Answer {
+        let resource = format!("{}{}", market.prices.public_url, facts.target);
+        let plans = route.access.units().is_some();
+        let wanted = Wanted { offer: route.access.offer(), resource: &resource, plans };
+        Wording::new(market, &self.server).denial(denial, wanted)
+    }
+
+    /// The answer in place of one that may not leave, or that never came. None if nobody is there to read it.
+    fn failure(&self, error: &Error, exchange: &mut Exchange) -> Option<Answer> {
+        let market = exchange.snapshot.as_ref().map(|snapshot| Arc::clone(&snapshot.market))?;
+        if let (Some(denial), Some(route), Some(facts)) = (&exchange.denial, &exchange.route, &exchange.facts) {
+            return Some(self.deny(&market, denial, route, facts));
+        }
+        let (status, reason, message) = match (error.etype(), error.esource()) {
+            (ErrorType::HTTPStatus(status), _) => (*status, "request_refused", "The request was refused."),
+            (
+                ErrorType::ConnectTimedout | ErrorType::ReadTimedout | ErrorType::WriteTimedout,
+                ErrorSource::Upstream,
+            ) => (504, "upstream_timeout", "The upstream did not answer in time."),
+            (_, ErrorSource::Upstream) => (502, "upstream_unavailable", "The upstream cannot be reached."),
+            (ErrorType::ReadError | ErrorType::WriteError | ErrorType::ConnectionClosed, ErrorSource::Downstream) => {
+                return None;
+            }
+            (_, ErrorSource::Downstream) => (400, "bad_request", "The request cannot be read."),
+            _ => (500, "internal_error", "The gateway failed."),
+        };
+        exchange.outcome = Some(Outcome::UpstreamFailed);
+        let answer = Wording::new(&market, &self.server).problem(status, reason, message, json!({ "reason": reason }));
+        // A call that was paid in advance keeps its receipt: the buyer can prove the payment, and repeat it.
+        if let Some(Pass::Settled(settled)) = exchange.pass.take() {
+            exchange.settled = Some(settled);
+        }
+        match &exchange.settled {
+            Some(settled) => {
+                Some(answer.with_all(headers::receipt(&settled.receipt)).with("Cache-Control", "private, no-store"))
+            }
+            None => Some(answer),
+        }
+    }
+}
+
+/// Leave for a browser to call from another origin. It is free, and the upstream does not hear of it.
+fn preflight(facts: &Facts) -> Answer {
+    const ALLOWED: &str = "PAYMENT-SIGNATURE, X-PAYMENT, X-API-KEY, Authorization, Content-Type, Accept, \
+                           Access-Control-Expose-Headers, SIGN-IN-WITH-X";
+    debug_assert!(facts.preflight);
+    Answer { status: StatusCode::NO_CONTENT, headers: Vec::new(), body: bytes::Bytes::new() }
+        .with("Access-Control-Allow-Methods", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
+        .with("Access-Control-Allow-Headers", ALLOWED)
+        .with("Access-Control-Max-Age", "600")
+}

@@ -1,0 +1,20 @@
+use crate::clock::{Clock as _, iso_millis, unix_seconds};
+use crate::payment::QuoteMint;
+use crate::resource_server::{Market, ResourceServer};
+
+/// What an answer of the gateway is put together from: the prices and the time of this request.
+pub(super) struct Wording<'a> {
+    pub(super) market: &'a Market,
+    pub(super) quotes: &'a QuoteMint,
+    /// Seconds of Unix time.
+    pub(super) now: u64,
+    /// The same for people.
+    pub(super) timestamp: String,
+}
+
+impl<'a> Wording<'a> {
+    pub(super) fn new(market: &'a Market, server: &'a ResourceServer) -> Self {
+        let now = server.clock().now();
+        Self { market, quotes: &server.quotes, now: unix_seconds(now), timestamp: iso_millis(now) }
+    }
+}

@@ -1,0 +1,171 @@
+use std::time::Duration;
+
+use prometheus::{Encoder as _, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
+
+use super::Running;
+use crate::resource_server::Denial;
+
+/// Counters of the gateway. Labels come from closed sets: no payer, no path.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    requests: IntCounterVec,
+    payments: IntCounterVec,
+    reloads: IntCounterVec,
+    facilitator: HistogramVec,
+    keys_cached: IntGauge,
+    open_payments: IntGauge,
+    config_ok: IntGauge,
+    /// The requests under way.
+    pub running: Running,
+    in_flight: IntGauge,
+}
+
+/// How a request ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// Forwarded, free.
+    Free,
+    /// Forwarded for units of a plan.
+    Keyed,
+    /// Forwarded and paid.
+    Paid,
+    /// 402 with a challenge.
+    Challenged,
+    /// Refused for another reason of the client's.
+    Refused,
+    /// No verdict, no store, or an unknown outcome.
+    Unavailable,
+    /// Answered by one of our own endpoints.
+    Endpoint,
+    /// The upstream failed; not charged.
+    UpstreamFailed,
+}
+
+impl Outcome {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Free => "free",
+            Self::Keyed => "keyed",
+            Self::Paid => "paid",
+            Self::Challenged => "challenged",
+            Self::Refused => "refused",
+            Self::Unavailable => "unavailable",
+            Self::Endpoint => "endpoint",
+            Self::UpstreamFailed => "upstream_failed",
+        }
+    }
+}
+
+impl Denial {
+    /// The word that counters and events have for it.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Shortfall(_) => "refused",
+            Self::NotSettled(..) => "not_settled",
+            Self::RateLimited(_) => "rate_limited",
+            Self::InFlight(_) => "in_progress",
+            Self::Spent(..) => "repeated",
+            Self::Unresolved(_) => "unknown",
+            Self::NoVerdict(_) => "no_verdict",
+            Self::StoreFailed => "store_failed",
+        }
+    }
+
+    /// How the request ended with it.
+    pub fn outcome(&self) -> Outcome {
+        match self {
+            Self::Shortfall(_) | Self::NotSettled(..) => Outcome::Challenged,
+            Self::RateLimited(_) | Self::InFlight(_) | Self::Spent(..) => Outcome::Refused,
+            Self::Unresolved(_) | Self::NoVerdict(_) | Self::StoreFailed => Outcome::Unavailable,
+        }
+    }
+}
+
+impl Metrics {
+    /// All counters at zero.
+    ///
+    /// # Errors
+    /// [`prometheus::Error`] if two of them have one name.
+    pub fn new() -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        let counter = |name, help, label| {
+            let counter = IntCounterVec::new(Opts::new(name, help), &[label])?;
+            registry.register(Box::new(counter.clone()))?;
+            Ok::<_, prometheus::Error>(counter)
+        };
+        let gauge = |name, help| {
+            let gauge = IntGauge::new(name, help)?;
+            registry.register(Box::new(gauge.clone()))?;
+            Ok::<_, prometheus::Error>(gauge)
+        };
+        let buckets = vec![0.001, 0.005, 0.02, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0];
+        let options = HistogramOpts::new("gateway_facilitator_seconds", "Time of calls to the facilitator");
+        let facilitator = HistogramVec::new(options.buckets(buckets), &["call", "outcome"])?;
+        registry.register(Box::new(facilitator.clone()))?;
+        Ok(Self {
+            requests: counter("gateway_requests_total", "Requests by how they ended", "outcome")?,
+            payments: counter("gateway_payments_total", "Payments by how they ended", "outcome")?,
+            reloads: counter("gateway_reloads_total", "Reloads of the configuration", "result")?,
+            keys_cached: gauge("gateway_keys_cached", "API keys in memory")?,
+            open_payments: gauge("gateway_open_payments", "Payments whose outcome is not known")?,
+            config_ok: gauge("gateway_config_ok", "1 if the file is what is running, 0 if it has errors")?,
+            in_flight: gauge("gateway_requests_in_flight", "Requests under way")?,
+            running: Running::default(),
+            facilitator,
+            registry,
+        })
+    }
+
+    /// Counts a request at its end.
+    pub fn request(&self, outcome: Outcome) {
+        self.requests.with_label_values(&[outcome.as_str()]).inc();
+    }
+
+    /// Counts a payment at its end.
+    pub fn payment(&self, outcome: &str) {
+        self.payments.with_label_values(&[outcome]).inc();
+    }
+
+    /// Counts a payment that did not come as far as the upstream.
+    pub fn denied(&self, denial: Option<&Denial>) {
+        use crate::payment::Shortfall;
+        match denial {
+            // No payment was sent, so none ended.
+            None | Some(Denial::RateLimited(_)) => {}
+            Some(Denial::Shortfall(shortfall)) if !matches!(shortfall, Shortfall::Payment(_)) => {}
+            Some(denial) => self.payment(denial.as_str()),
+        }
+    }
+
+    /// Counts a reload, and notes whether what runs is what the file says.
+    pub fn reload(&self, ok: bool) {
+        self.reloads.with_label_values(&[if ok { "ok" } else { "refused" }]).inc();
+        self.config_ok.set(i64::from(ok));
+    }
+
+    /// Notes that the configuration was read at the start.
+    pub fn started(&self) {
+        self.config_ok.set(1);
+    }
+
+    /// Counts a call to the facilitator.
+    pub fn facilitator(&self, call: &str, outcome: &str, took: Duration) {
+        self.facilitator.with_label_values(&[call, outcome]).observe(took.as_secs_f64());
+    }
+
+    /// The page for Prometheus.
+    pub fn page(&self, keys_cached: usize, open_payments: Option<u64>) -> String {
+        let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        self.keys_cached.set(number(keys_cached));
+        self.in_flight.set(number(self.running.count()));
+        if let Some(open) = open_payments {
+            self.open_payments.set(i64::try_from(open).unwrap_or(i64::MAX));
+        }
+        let mut page = Vec::new();
+        if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut page) {
+            tracing::error!(%error, "the metrics page could not be written");
+        }
+        String::from_utf8(page).unwrap_or_default()
+    }
+}
