@@ -3,11 +3,11 @@
 //! This file says what the gateway asks of one; `remote` speaks HTTP to it. Every answer falls into one of a few
 //! outcomes, and whatever is neither a clear yes nor a clear no is [`SettleOutcome::Unknown`].
 
-//REMOTE mod remote;
+mod remote;
 
 use async_trait::async_trait;
 
-//REMOTE pub use remote::{RemoteFacilitator, SetupError};
+pub use remote::{RemoteFacilitator, SetupError};
 
 use crate::x402::facilitator::{FacilitatorRequest, SettleResponse, SupportedResponse};
 
