@@ -3,11 +3,19 @@
 //! This file says what the gateway asks of one; `remote` speaks HTTP to it. Every answer falls into one of a few
 //! outcomes, and whatever is neither a clear yes nor a clear no is [`SettleOutcome::Unknown`].
 
+mod answers;
+mod base_url;
+#[cfg(test)]
+mod fake;
+#[cfg(test)]
+mod hostile;
 mod remote;
+mod supported;
+mod transport;
 
 use async_trait::async_trait;
 
-pub use remote::{RemoteFacilitator, SetupError};
+pub use remote::{RemoteFacilitator, RemoteSettings, SetupError};
 
 use crate::x402::facilitator::{FacilitatorRequest, SettleResponse, SupportedResponse};
 

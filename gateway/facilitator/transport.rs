@@ -1,0 +1,263 @@
+//! One HTTP exchange with a facilitator: deadline, size limit, redirects, and what a failure says about the request.
+//!
+//! Not for what an answer means: that is `answers`.
+
+use std::error::Error as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{
+    ACCEPT, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, TE, TRANSFER_ENCODING, UPGRADE, USER_AGENT,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use hyper_rustls::{ConfigBuilderExt as _, HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::connect::{HttpConnector, capture_connection};
+use hyper_util::client::legacy::{Client, Error as ClientError};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+
+use super::SetupError;
+use super::base_url::BaseUrl;
+
+/// Node's servers close idle connections after 5 s; one that is reused at that moment fails.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
+/// Idle connections kept; more than a busy gateway's concurrent calls would only be closed by the other side.
+const IDLE_MAX: usize = 32;
+/// An unreachable machine is known as such after this time, long before a settlement's own deadline.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Public facilitators answer with one 308 at most.
+const REDIRECTS_MAX: usize = 3;
+/// What frames the message or names its receiver is not the operator's to set.
+const OWN_HEADERS: [HeaderName; 7] = [CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, TE, TRANSFER_ENCODING, UPGRADE];
+
+/// What is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Endpoint {
+    /// `POST /verify`.
+    Verify,
+    /// `POST /settle`.
+    Settle,
+    /// `GET /supported`.
+    Supported,
+}
+
+impl Endpoint {
+    fn method_and_path(self) -> (Method, &'static str) {
+        match self {
+            Self::Verify => (Method::POST, "/verify"),
+            Self::Settle => (Method::POST, "/settle"),
+            Self::Supported => (Method::GET, "/supported"),
+        }
+    }
+
+    /// The longest answer that is read, in bytes.
+    fn answer_bytes_max(self) -> usize {
+        match self {
+            Self::Verify | Self::Settle => 64 * 1024,
+            // A facilitator of many networks lists hundreds of kinds.
+            Self::Supported => 1024 * 1024,
+        }
+    }
+
+    /// Whether asking twice is as good as asking once.
+    fn is_repeatable(self) -> bool {
+        match self {
+            Self::Verify | Self::Supported => true,
+            Self::Settle => false,
+        }
+    }
+}
+
+/// One exchange.
+#[derive(Debug)]
+pub(super) struct Call {
+    pub(super) endpoint: Endpoint,
+    pub(super) body: Bytes,
+    pub(super) timeout: Duration,
+}
+
+/// A whole answer, with any status but a redirect's.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) body: Bytes,
+}
+
+/// No answer. The texts are for the operator and hold no header value and no body.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    /// There was no connection, so not one byte of the request has left.
+    #[error("{0}")]
+    NotSent(String),
+    /// The connection failed before the answer began. The request may have arrived.
+    #[error("{0}")]
+    Broken(String),
+    /// The deadline passed. The request may have arrived.
+    #[error("no answer in time")]
+    TimedOut,
+    /// The answer broke off, is too large, or sends us somewhere else. The request has arrived.
+    #[error("{0}")]
+    Unusable(String),
+}
+
+/// The connections to one facilitator.
+#[derive(Debug)]
+pub(super) struct Transport {
+    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    base: BaseUrl,
+    headers: HeaderMap,
+}
+
+impl Transport {
+    pub(super) fn new(url: &str, headers: &[(HeaderName, HeaderValue)]) -> Result<Self, SetupError> {
+        let base = BaseUrl::parse(url)?;
+        let client = Client::builder(TokioExecutor::new())
+            .pool_idle_timeout(IDLE_TIMEOUT)
+            .pool_timer(TokioTimer::new())
+            .pool_max_idle_per_host(IDLE_MAX)
+            .build(connector(base.is_https())?);
+        Ok(Self { client, base, headers: all_headers(headers)? })
+    }
+
+    /// Does one exchange, from connecting to the answer's last byte, within its timeout.
+    pub(super) async fn call(&self, call: &Call) -> Result<Answer, Failure> {
+        let url = self.base.join(call.endpoint.method_and_path().1);
+        let url = url.ok_or_else(|| Failure::NotSent("the facilitator's url cannot be used".to_owned()))?;
+        let mut request = self.request(call, &url);
+        let connection = capture_connection(&mut request);
+        match tokio::time::timeout(call.timeout, self.exchange(call, url, request)).await {
+            Ok(result) => result,
+            // Without a connection nothing was sent, and that is worth knowing when money is at stake.
+            Err(_) if connection.connection_metadata().is_none() => {
+                Err(Failure::NotSent(format!("no connection within {:?}", call.timeout)))
+            }
+            Err(_) => Err(Failure::TimedOut),
+        }
+    }
+
+    async fn exchange(&self, call: &Call, mut url: Uri, request: Request<Full<Bytes>>) -> Result<Answer, Failure> {
+        let mut response = self.send(call, &url, request).await?;
+        for _ in 0..REDIRECTS_MAX {
+            if !is_repeating_redirect(response.status()) {
+                break;
+            }
+            url = self.base.redirected(&url, response.headers()).map_err(Failure::Unusable)?;
+            let again = self.client.request(self.request(call, &url)).await;
+            response = again.map_err(|error| broken(&error))?;
+        }
+        if response.status().is_redirection() {
+            return Err(Failure::Unusable(format!("it redirects with HTTP {}", response.status().as_u16())));
+        }
+        read(response, call.endpoint.answer_bytes_max()).await
+    }
+
+    /// Sends the first request of an exchange, and once more if that can do no harm.
+    async fn send(&self, call: &Call, url: &Uri, first: Request<Full<Bytes>>) -> Result<Response<Incoming>, Failure> {
+        let error = match self.client.request(first).await {
+            Ok(response) => return Ok(response),
+            Err(error) if error.is_connect() => return Err(Failure::NotSent(explain(&error))),
+            Err(error) => error,
+        };
+        // Most often an idle connection that the other side closed at this very moment.
+        if call.endpoint.is_repeatable() && !is_garbled(&error) {
+            let again = self.client.request(self.request(call, url)).await;
+            return again.map_err(|error| broken(&error));
+        }
+        Err(broken(&error))
+    }
+
+    fn request(&self, call: &Call, url: &Uri) -> Request<Full<Bytes>> {
+        let mut request = Request::new(Full::new(call.body.clone()));
+        *request.method_mut() = call.endpoint.method_and_path().0;
+        *request.uri_mut() = url.clone();
+        *request.headers_mut() = self.headers.clone();
+        if request.method() == Method::POST {
+            request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        request
+    }
+}
+
+fn connector(https: bool) -> Result<HttpsConnector<HttpConnector>, SetupError> {
+    let mut http = HttpConnector::new();
+    http.enforce_http(false);
+    http.set_nodelay(true);
+    http.set_connect_timeout(Some(CONNECT_TIMEOUT));
+    // The provider is named, so that nothing depends on what the process has installed as its default.
+    let tls = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(SetupError::Tls)?;
+    // A facilitator on this machine needs no certificates, and a bare container has none.
+    if !https {
+        let tls = tls.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth();
+        return Ok(HttpsConnectorBuilder::new()
+            .with_tls_config(tls)
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(http));
+    }
+    let tls = tls.with_native_roots().map_err(SetupError::Roots)?.with_no_client_auth();
+    Ok(HttpsConnectorBuilder::new().with_tls_config(tls).https_only().enable_http1().wrap_connector(http))
+}
+
+fn all_headers(headers: &[(HeaderName, HeaderValue)]) -> Result<HeaderMap, SetupError> {
+    let mut all = HeaderMap::new();
+    all.insert(ACCEPT, HeaderValue::from_static("application/json"));
+    all.insert(USER_AGENT, HeaderValue::from_static(concat!("tollgate/", env!("CARGO_PKG_VERSION"))));
+    for (name, _) in headers {
+        if OWN_HEADERS.contains(name) {
+            return Err(SetupError::Header(name.clone()));
+        }
+        // The operator's word replaces ours; several of the same name are all kept.
+        all.remove(name);
+    }
+    for (name, value) in headers {
+        let mut value = value.clone();
+        // Keeps it out of every debug print.
+        value.set_sensitive(true);
+        all.append(name, value);
+    }
+    Ok(all)
+}
+
+/// The two that ask for the same method and body again.
+fn is_repeating_redirect(status: StatusCode) -> bool {
+    matches!(status, StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT)
+}
+
+async fn read(response: Response<Incoming>, bytes_max: usize) -> Result<Answer, Failure> {
+    let status = response.status();
+    match Limited::new(response.into_body(), bytes_max).collect().await {
+        Ok(body) => Ok(Answer { status, body: body.to_bytes() }),
+        Err(error) if error.is::<LengthLimitError>() => {
+            Err(Failure::Unusable(format!("its answer (HTTP {}) is longer than {bytes_max} bytes", status.as_u16())))
+        }
+        Err(error) => Err(Failure::Unusable(format!("its answer (HTTP {}) broke off: {error}", status.as_u16()))),
+    }
+}
+
+fn broken(error: &ClientError) -> Failure {
+    if is_garbled(error) {
+        return Failure::Unusable(format!("its answer is not HTTP: {}", explain(error)));
+    }
+    Failure::Broken(format!("the connection failed before an answer: {}", explain(error)))
+}
+
+/// Whether an answer came, but not in HTTP.
+fn is_garbled(error: &ClientError) -> bool {
+    error.source().and_then(|source| source.downcast_ref::<hyper::Error>()).is_some_and(hyper::Error::is_parse)
+}
+
+/// An error with all its causes, in one line.
+fn explain(error: &ClientError) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
