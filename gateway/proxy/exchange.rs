@@ -29,7 +29,6 @@ pub struct Exchange {
     pub(super) outcome: Option<Outcome>,
     /// The payment of this request, for its event.
     pub(super) payment: Option<Payment>,
-    pub(super) started: Option<Instant>,
     pub(super) upstream_asked: Option<Instant>,
     /// Counts the request as running.
     pub(super) in_flight: Option<InFlight>,

@@ -1,4 +1,4 @@
-use crate::clock::{Clock as _, iso_millis, unix_seconds};
+use crate::clock::{iso_millis, unix_seconds};
 use crate::payment::QuoteMint;
 use crate::resource_server::{Market, ResourceServer};
 

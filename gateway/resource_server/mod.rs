@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
+use tokio_util::task::TaskTracker;
 
 pub use accounts::{Account, Accounts, Reservation};
 pub use admit::{Call, Pass};
@@ -58,6 +59,7 @@ pub struct ResourceServer {
     /// Where money is moved: tasks of their own, which no dropped connection ends, on a runtime that the shutdown
     /// waits for.
     runtime: Handle,
+    payments: TaskTracker,
 }
 
 /// Why a request is not served. Each is an answer to the client; `proxy` gives it a status and a body.
@@ -97,6 +99,7 @@ impl ResourceServer {
             quotes: QuoteMint::new(&secret.quotes),
             clock,
             runtime,
+            payments: TaskTracker::new(),
         }
     }
 
@@ -120,12 +123,18 @@ impl ResourceServer {
         &*self.clock
     }
 
+    /// Waits until no payment is being worked on. To be called when no more come.
+    pub async fn payments_done(&self) {
+        self.payments.close();
+        self.payments.wait().await;
+    }
+
     /// Runs work that must not end with the connection that asked for it.
     async fn undropped<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T, Denial>> + Send + 'static,
     ) -> Result<T, Denial> {
-        self.runtime.spawn(work).await.unwrap_or_else(|error| {
+        self.payments.spawn_on(work, &self.runtime).await.unwrap_or_else(|error| {
             tracing::error!(%error, "a payment's task panicked");
             Err(Denial::StoreFailed)
         })

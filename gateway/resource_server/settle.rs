@@ -75,12 +75,13 @@ impl ResourceServer {
     /// Notes, without waiting, that the buyer has what was paid for. The claim is held until it is written.
     pub fn deliver(self: &Arc<Self>, settled: Settled) {
         let server = Arc::clone(self);
-        self.runtime.spawn(async move {
+        let noting = async move {
             if let Err(error) = server.ledger.delivered(&settled.presented.id).await {
                 tracing::error!(%error, payment_id = %settled.presented.id, "a delivery could not be written down");
             }
             drop(settled);
-        });
+        };
+        self.payments.spawn_on(noting, &self.runtime);
     }
 }
 

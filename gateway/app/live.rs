@@ -1,0 +1,198 @@
+//! What requests are served by, kept up to date: reloads of the file, and what the facilitator says it settles.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use http::HeaderValue;
+
+use crate::config::{self, Config, FacilitatorConfig, Loaded, Omission, Watcher, unchangeable};
+use crate::facilitator::{Facilitator, RemoteFacilitator, RemoteSettings, SetupError};
+use crate::pricing::Kinds;
+use crate::proxy::{Snapshot, Upstream};
+use crate::resource_server::Market;
+use crate::telemetry::{Metrics, Timed};
+
+use super::StartError;
+
+/// How often the facilitator is asked what it settles, once it has answered.
+const ASK_EVERY: Duration = Duration::from_secs(300);
+/// The first wait after it did not; doubled each time.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+
+/// The one who changes what requests are served by.
+pub(super) struct Keeper {
+    path: PathBuf,
+    config: Config,
+    kinds: Kinds,
+    facilitator: Option<Arc<dyn Facilitator>>,
+    omissions: Vec<Omission>,
+    live: Arc<ArcSwap<Snapshot>>,
+    metrics: Arc<Metrics>,
+    watcher: Watcher,
+}
+
+impl Keeper {
+    /// Builds the first snapshot. No facilitator is asked for it.
+    pub(super) async fn start(path: &Path, config: Config, metrics: Arc<Metrics>) -> Result<Self, StartError> {
+        let facilitator = timed(&config, &metrics)?;
+        let kinds = Kinds::unknown();
+        let (prices, omissions) = config.price_table(&kinds);
+        let market = market(&config, prices, facilitator.clone());
+        let upstreams = upstreams(&config, &HashMap::new()).await;
+        let key_headers = config.keys.headers.clone();
+        let live = Arc::new(ArcSwap::from_pointee(Snapshot { market, upstreams, key_headers }));
+        let watcher = Watcher::start(path)?;
+        Ok(Self { path: path.to_owned(), config, kinds, facilitator, omissions, live, metrics, watcher })
+    }
+
+    pub(super) fn live(&self) -> Arc<ArcSwap<Snapshot>> {
+        Arc::clone(&self.live)
+    }
+
+    /// Follows the file and the facilitator for as long as the process runs.
+    pub(super) async fn keep(mut self) {
+        let mut wait = ASK_AGAIN;
+        let mut ask_at = tokio::time::Instant::now();
+        loop {
+            tokio::select! {
+                () = self.watcher.changed() => if self.reload().await {
+                    (wait, ask_at) = (ASK_AGAIN, tokio::time::Instant::now());
+                },
+                () = tokio::time::sleep_until(ask_at) => {
+                    let known = self.ask().await;
+                    wait = if known { ASK_EVERY } else { (wait * 2).min(ASK_EVERY) };
+                    ask_at = tokio::time::Instant::now() + if known { ASK_EVERY } else { wait };
+                }
+            }
+        }
+    }
+
+    /// Reads the file anew; if anything in it is wrong, everything stays. Says whether the facilitator changed.
+    async fn reload(&mut self) -> bool {
+        let path = self.path.clone();
+        let loaded = tokio::task::spawn_blocking(move || config::load(&path)).await;
+        let Loaded { config, warnings } = match loaded {
+            Ok(Ok(loaded)) => loaded,
+            Ok(Err(problems)) => {
+                problems.0.iter().for_each(|problem| tracing::error!("{problem}"));
+                tracing::error!(problems = problems.0.len(), "the configuration is wrong; the old one stays in force");
+                self.metrics.reload(false);
+                return false;
+            }
+            Err(error) => {
+                tracing::error!(%error, "the configuration could not be read");
+                return false;
+            }
+        };
+        if config == self.config {
+            self.metrics.reload(true);
+            return false;
+        }
+        let changed = config.facilitator != self.config.facilitator;
+        if changed {
+            match timed(&config, &self.metrics) {
+                Ok(facilitator) => (self.facilitator, self.kinds) = (facilitator, Kinds::unknown()),
+                Err(error) => {
+                    tracing::error!(%error, "the facilitator's settings are of no use; the old configuration stays");
+                    self.metrics.reload(false);
+                    return false;
+                }
+            }
+        }
+        warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+        for setting in unchangeable(&self.config, &config) {
+            tracing::warn!(setting, "changed in the file; it takes effect at the next start");
+        }
+        self.config = config;
+        self.publish().await;
+        self.metrics.reload(true);
+        tracing::info!(routes = self.config.routes.len(), plans = self.config.plans.len(), "configuration reloaded");
+        changed
+    }
+
+    /// Asks the facilitator what it settles. Says whether it answered.
+    async fn ask(&mut self) -> bool {
+        let Some(facilitator) = &self.facilitator else { return true };
+        match facilitator.supported().await {
+            Ok(supported) => {
+                let kinds = Kinds::from_supported(&supported, &self.kinds);
+                if kinds != self.kinds {
+                    self.kinds = kinds;
+                    self.publish().await;
+                }
+                true
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the facilitator does not say what it settles");
+                false
+            }
+        }
+    }
+
+    /// Swaps in a new snapshot; requests under way keep theirs.
+    async fn publish(&mut self) {
+        let (prices, omissions) = self.config.price_table(&self.kinds);
+        if omissions != self.omissions {
+            for omission in &omissions {
+                tracing::warn!(network = %omission.network, reason = %omission.reason, "a network is not offered");
+            }
+            self.omissions = omissions;
+        }
+        let upstreams = upstreams(&self.config, &self.live.load().upstreams).await;
+        let market = market(&self.config, prices, self.facilitator.clone());
+        let key_headers = self.config.keys.headers.clone();
+        self.live.store(Arc::new(Snapshot { market, upstreams, key_headers }));
+    }
+}
+
+fn market(config: &Config, prices: crate::pricing::PriceTable, facilitator: Option<Arc<dyn Facilitator>>) -> Arc<Market> {
+    let (quote_ttl, key_prefix) = (config.server.quote_ttl, Arc::clone(&config.keys.prefix));
+    Arc::new(Market { prices, facilitator, quote_ttl, key_prefix })
+}
+
+/// Upstreams of a configuration; those that did not change are kept, with their connections.
+async fn upstreams(
+    config: &Config,
+    earlier: &HashMap<Arc<str>, Arc<Upstream>>,
+) -> HashMap<Arc<str>, Arc<Upstream>> {
+    let mut upstreams = HashMap::new();
+    for (name, settings) in &config.upstreams {
+        let upstream = match earlier.get(name).filter(|earlier| earlier.config() == settings) {
+            Some(earlier) => Arc::clone(earlier),
+            None => {
+                let upstream = Arc::new(Upstream::new(settings).await);
+                tokio::spawn(Upstream::keep_looking_up(Arc::downgrade(&upstream)));
+                upstream
+            }
+        };
+        upstreams.insert(Arc::clone(name), upstream);
+    }
+    upstreams
+}
+
+fn timed(config: &Config, metrics: &Arc<Metrics>) -> Result<Option<Arc<dyn Facilitator>>, SetupError> {
+    let Some(settings) = &config.facilitator else { return Ok(None) };
+    let facilitator = Arc::new(facilitator(settings)?);
+    Ok(Some(Arc::new(Timed::new(facilitator, Arc::clone(metrics)))))
+}
+
+/// The client of a facilitator.
+///
+/// # Errors
+/// [`SetupError`] if its settings are of no use.
+pub fn facilitator(config: &FacilitatorConfig) -> Result<RemoteFacilitator, SetupError> {
+    let header = |secret: &config::Secret| {
+        let mut value = HeaderValue::try_from(secret.reveal()).unwrap_or_else(|_| HeaderValue::from_static(""));
+        value.set_sensitive(true);
+        value
+    };
+    RemoteFacilitator::new(&RemoteSettings {
+        url: Arc::clone(&config.url),
+        verify_timeout: config.verify_timeout,
+        settle_timeout: config.settle_timeout,
+        headers: config.headers.iter().map(|(name, secret)| (name.clone(), header(secret))).collect(),
+    })
+}

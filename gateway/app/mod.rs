@@ -1,0 +1,180 @@
+//! Where concrete types meet: the store, the facilitator's client, Pingora's services. Nothing is decided here.
+
+mod live;
+mod secret;
+mod stop;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pingora::apps::HttpServerOptions;
+use pingora::listeners::tls::TlsSettings;
+use pingora::listeners::ListenerConfig;
+use pingora::protocols::l4::stream::L4BufferSettings;
+use pingora::proxy::ProxyServiceBuilder;
+use pingora::server::configuration::ServerConf;
+use pingora::server::{RunArgs, Server};
+use pingora::services::listening::Service;
+use tokio::runtime::Runtime;
+
+pub use live::facilitator;
+pub use stop::Stop;
+
+use self::live::Keeper;
+use crate::admin::Admin;
+use crate::clock::SystemClock;
+use crate::config::{self, Config, ListenAddr, Loaded, Problems};
+use crate::facilitator::SetupError;
+use crate::proxy::Gateway;
+use crate::resource_server::{ResourceServer, Secrets};
+use crate::store::{SqliteStore, StoreError};
+use crate::telemetry::{Metrics, start_logging};
+
+/// Read and write buffers of a client connection. A challenge fits the write buffer, so that it is one write.
+const BUFFERS: (usize, usize) = (8 * 1024, 8 * 1024);
+
+/// How often spent units are written down.
+const WRITE_DOWN_EVERY: Duration = Duration::from_secs(1);
+
+/// Why the gateway did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The file is wrong.
+    #[error("{0}")]
+    Config(#[from] Problems),
+    /// The secret cannot be read or made.
+    #[error("{0}")]
+    Secret(#[from] secret::SecretError),
+    /// The database cannot be used.
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    /// The facilitator's settings are of no use.
+    #[error("facilitator: {0}")]
+    Facilitator(#[from] SetupError),
+    /// An address is taken, or not ours.
+    #[error("cannot listen on {0}: {1}")]
+    Listen(std::net::SocketAddr, std::io::Error),
+    /// Certificates that cannot be used.
+    #[error("certificate {0}: {1}")]
+    Certificate(String, String),
+    /// The machine refuses threads or signals.
+    #[error("{0}")]
+    Machine(#[from] std::io::Error),
+    /// Two counters have one name.
+    #[error("{0}")]
+    Metrics(#[from] prometheus::Error),
+}
+
+/// Runs the gateway of a configuration file until it is told to stop.
+///
+/// # Errors
+/// [`StartError`] if it cannot start.
+pub fn run(path: &Path, stop: Stop) -> Result<(), StartError> {
+    let Loaded { config, warnings } = config::load(path)?;
+    start_logging(config.server.log);
+    warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    config.server.listen.iter().map(|listen| listen.addr).chain([config.server.admin]).try_for_each(can_listen)?;
+
+    // Money moves on threads of its own: tasks there end when the books are closed, not when connections are.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("tollgate-money")
+        .enable_all()
+        .build()?;
+    let metrics = Arc::new(Metrics::new()?);
+    let (server, keeper) = runtime.block_on(assemble(path, &config, &metrics, &runtime))?;
+    metrics.started();
+    let gateway = Gateway { live: keeper.live(), server: Arc::clone(&server), metrics: Arc::clone(&metrics) };
+    runtime.spawn(keeper.keep());
+    runtime.spawn(write_down(Arc::clone(&server)));
+
+    serve(&config, gateway, stop.watch(Arc::clone(&metrics), config.server.shutdown_timeout))?;
+    close(&runtime, &server, config.server.shutdown_timeout);
+    Ok(())
+}
+
+async fn assemble(
+    path: &Path,
+    config: &Config,
+    metrics: &Arc<Metrics>,
+    runtime: &Runtime,
+) -> Result<(Arc<ResourceServer>, Keeper), StartError> {
+    let secret = Secrets::derive(&secret::load(&config.store.secret)?);
+    let clock = Arc::new(SystemClock);
+    let store = Arc::new(SqliteStore::open(&config.store.path, Arc::clone(&clock) as _).await?);
+    let server =
+        ResourceServer::new(Arc::clone(&store) as _, store, &secret, clock, runtime.handle().clone());
+    let keeper = Keeper::start(path, config.clone(), Arc::clone(metrics)).await?;
+    Ok((Arc::new(server), keeper))
+}
+
+/// The public listeners and the operator's, until the watch says stop.
+fn serve(config: &Config, gateway: Gateway, watch: stop::Watch) -> Result<(), StartError> {
+    let settings = ServerConf {
+        threads: config.server.threads,
+        // What is running has ended when the watch speaks.
+        grace_period_seconds: Some(0),
+        graceful_shutdown_timeout_seconds: Some(0),
+        ..ServerConf::default()
+    };
+    let admin = Admin { server: Arc::clone(&gateway.server), metrics: Arc::clone(&gateway.metrics) };
+    let mut server = Server::new_with_opt_and_conf(None, settings);
+    server.bootstrap();
+    let mut options = HttpServerOptions::default();
+    options.h2c = true;
+    options.h2_idle_timeout = Some(Duration::from_secs(60));
+    let mut public = ProxyServiceBuilder::new(&server.configuration, gateway).server_options(options).build();
+    for listen in &config.server.listen {
+        public.add_listener(listener(listen)?);
+    }
+    let mut operator = Service::new("admin".to_owned(), admin);
+    operator.threads = Some(1);
+    operator.add_tcp(&config.server.admin.to_string());
+    server.add_service(public);
+    server.add_service(operator);
+    for ListenAddr { addr, tls } in &config.server.listen {
+        tracing::info!(%addr, tls = tls.is_some(), public_url = &*config.server.public_url, "listening");
+    }
+    server.run(RunArgs { shutdown_signal: Box::new(watch) });
+    Ok(())
+}
+
+fn listener(listen: &ListenAddr) -> Result<ListenerConfig, StartError> {
+    let (read, write) = BUFFERS;
+    let listener = ListenerConfig::tcp(listen.addr.to_string()).l4_buffer(L4BufferSettings::new(read, write));
+    let Some(files) = &listen.tls else { return Ok(listener) };
+    let (cert, key) = (files.cert.display().to_string(), files.key.display().to_string());
+    let mut settings = TlsSettings::intermediate(&cert, &key)
+        .map_err(|error| StartError::Certificate(cert.clone(), error.to_string()))?;
+    settings.enable_h2();
+    Ok(listener.tls(settings))
+}
+
+/// The framework panics on an address that it cannot have; this says which one it is.
+fn can_listen(address: std::net::SocketAddr) -> Result<(), StartError> {
+    std::net::TcpListener::bind(address).map(drop).map_err(|error| StartError::Listen(address, error))
+}
+
+async fn write_down(server: Arc<ResourceServer>) {
+    let mut every = tokio::time::interval(WRITE_DOWN_EVERY);
+    loop {
+        every.tick().await;
+        if let Err(error) = server.accounts().write_down().await {
+            tracing::error!(%error, "spent units could not be written down");
+        }
+    }
+}
+
+/// Waits for payments under way, and closes the books.
+fn close(runtime: &Runtime, server: &ResourceServer, patience: Duration) {
+    runtime.block_on(async {
+        if tokio::time::timeout(patience, server.payments_done()).await.is_err() {
+            tracing::error!("payments were under way at the end; the next start finds them in the ledger");
+        }
+        if let Err(error) = server.accounts().close().await {
+            tracing::error!(%error, "the units of the last second could not be written down");
+        }
+    });
+    tracing::info!("stopped");
+}
