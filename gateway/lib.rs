@@ -1,15 +1,39 @@
 //! Tollgate: a reverse proxy that sells the HTTP API behind it.
 //!
+//! An API owner writes prices into a TOML file; AI agents and other programs pay by [x402](https://x402.org), for each
+//! call or for a plan with an API key. A remote facilitator checks and settles the payments, so the gateway holds no
+//! wallet key and pays no gas.
+//!
 //! # Layout
 //! | module | its job |
 //! |---|---|
 //! | [`money`] | atomic amounts, assets, CAIP-2 networks, addresses |
 //! | [`x402`] | the protocol's messages, v1 and v2, headers and codec, known networks |
 //! | [`plans`] | plans, subscriptions, API keys, units |
-//! | [`payment`] | challenges, presented payments, quotes, prechecks, steps |
 //! | [`pricing`] | canonical paths, patterns, the route table, prices, offers |
-//! | [`config`] | the TOML file
+//! | [`payment`] | challenges, presented payments, quotes, prechecks, the steps |
+//! | [`facilitator`] | who checks and settles: the trait, and the client of a remote one |
+//! | [`store`] | what must not be forgotten: the ledger and the keys, in SQLite |
+//! | [`resource_server`] | the use cases: admit, charge, settle, purchase, spend a plan, recover |
+//! | [`config`] | the TOML file: read, checked, made into a price table, reloaded |
+//! | [`proxy`] | the edge: Pingora's hooks, our own answers, which headers pass |
+//! | [`admin`] | health, readiness, metrics |
+//! | [`telemetry`] | log lines, counters, the requests under way |
+//! | [`sandbox`] | the demo's parts: a facilitator with play money, a sample API, a buyer |
+//! | [`app`] | where concrete types meet |
+//! | [`cli`] | the commands |
+//! | [`clock`] | the time, as an argument |
+//!
+//! # Arrows
+//! ```text
+//! app, cli → proxy, admin → resource_server → facilitator, store → payment → pricing → plans, x402 → money
+//! app → config → pricing, plans            telemetry takes finished facts
+//! ```
+//! `money`, `x402`, `pricing`, `payment` and `plans` are pure: no I/O, no clock, no runtime.
 
+pub mod admin;
+pub mod app;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod facilitator;

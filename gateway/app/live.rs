@@ -44,7 +44,7 @@ impl Keeper {
         let upstreams = upstreams(&config, &HashMap::new()).await;
         let key_headers = config.keys.headers.clone();
         let live = Arc::new(ArcSwap::from_pointee(Snapshot { market, upstreams, key_headers }));
-        let watcher = Watcher::start(path)?;
+        let watcher = Watcher::new(path)?;
         Ok(Self { path: path.to_owned(), config, kinds, facilitator, omissions, live, metrics, watcher })
     }
 
@@ -137,7 +137,7 @@ impl Keeper {
         let (prices, omissions) = self.config.price_table(&self.kinds);
         if omissions != self.omissions {
             for omission in &omissions {
-                tracing::warn!(network = %omission.network, reason = %omission.reason, "a network is not offered");
+                tracing::warn!(network = %omission.network, "{omission}");
             }
             self.omissions = omissions;
         }

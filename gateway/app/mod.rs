@@ -24,7 +24,7 @@ pub use stop::Stop;
 use self::live::Keeper;
 use crate::admin::Admin;
 use crate::clock::SystemClock;
-use crate::config::{self, Config, ListenAddr, Loaded, Problems};
+use crate::config::{self, Config, ListenAddr, Loaded, Problems, WatchError};
 use crate::facilitator::SetupError;
 use crate::proxy::Gateway;
 use crate::resource_server::{ResourceServer, Secrets};
@@ -61,6 +61,9 @@ pub enum StartError {
     /// The machine refuses threads or signals.
     #[error("{0}")]
     Machine(#[from] std::io::Error),
+    /// The file cannot be watched.
+    #[error("{0}")]
+    Watch(#[from] WatchError),
     /// Two counters have one name.
     #[error("{0}")]
     Metrics(#[from] prometheus::Error),

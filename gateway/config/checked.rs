@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::money::{Address, Asset, Network};
+use crate::money::{Address, Asset, Family, Network};
 use crate::plans::{Plan, Units};
 use crate::pricing::{Methods, Pattern, Price, SettleTiming, Unlisted};
 
@@ -130,6 +130,18 @@ pub struct Receiver {
     pub max_timeout_seconds: u64,
 }
 
+impl Receiver {
+    /// The asset in which a price is paid here, if it can be.
+    pub fn asset_for(&self, price: &Price) -> Option<&Asset> {
+        self.assets.iter().find(|asset| price.accepts(asset))
+    }
+
+    /// Whether payments need a fee payer that only the facilitator can name.
+    pub fn needs_fee_payer(&self) -> bool {
+        self.network.family() == Family::Solana
+    }
+}
+
 /// `[store]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StoreConfig {
@@ -187,6 +199,24 @@ pub enum Sale {
     PlanOnly(Units),
     /// Both.
     Either(Price, Units),
+}
+
+impl Sale {
+    /// The price of one call, if a call can be paid for.
+    pub fn price(&self) -> Option<&Price> {
+        match self {
+            Self::PerCall(price) | Self::Either(price, _) => Some(price),
+            Self::Free | Self::PlanOnly(_) => None,
+        }
+    }
+
+    /// What a call takes of a plan, if a plan opens the route.
+    pub fn units(&self) -> Option<Units> {
+        match self {
+            Self::PlanOnly(units) | Self::Either(_, units) => Some(*units),
+            Self::Free | Self::PerCall(_) => None,
+        }
+    }
 }
 
 /// A `[[plans]]` entry.

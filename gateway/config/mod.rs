@@ -1,11 +1,23 @@
 //! The TOML file: read whole, checked whole, all errors at once.
 //!
-//! `document` finds every value with its place, `check` makes a [`Config`] of it, and [`Config::price_table`] makes the
-//! table that requests are priced by. `reload` watches the file.
+//! [`load`] finds every value with its place and makes a [`Config`] of them, or says all that is wrong.
+//! [`Config::price_table`] makes the table that requests are priced by. [`Watcher`] tells when to load again.
 
+mod check;
 mod checked;
+mod document;
+mod field;
+mod load;
+mod problem;
+mod reload;
+mod spelling;
+mod table;
 
 pub use checked::{
     Config, FacilitatorConfig, KeysConfig, ListenAddr, LogFormat, PlanConfig, Receiver, RouteConfig, Sale, Secret,
     SecretSource, ServerConfig, StoreConfig, TlsFiles, UpstreamConfig,
 };
+pub use load::{Loaded, load, parse};
+pub use problem::{Place, Problem, Problems};
+pub use reload::{WatchError, Watcher, unchangeable};
+pub use table::{Omission, OmissionReason};

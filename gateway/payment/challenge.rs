@@ -149,9 +149,11 @@ fn finish(
     plans: bool,
     now: &str,
 ) -> String {
-    let message = match plans && !table.plans.is_empty() {
-        true => format!("{} Buy a plan at {}/purchase?plan=…", shortfall.sentence(), table.endpoints),
-        false => shortfall.sentence().to_owned(),
+    let (sentence, purchase) = (shortfall.sentence(), format!("{}/purchase?plan=…", table.endpoints));
+    let message = match (table.plans.is_empty(), plans) {
+        (true, _) => sentence.to_owned(),
+        (false, true) => format!("{sentence} Buy a plan at {purchase}"),
+        (false, false) => format!("{sentence} No plan opens this route; for others they are sold at {purchase}"),
     };
     body.push_str(&format!(
         r#""code":402,"error":{},"message":{},"timestamp":"{now}","details":{{"reason":{}}},"resource":{resource},"pricingUrl":{}"#,

@@ -3,7 +3,7 @@ use std::fmt;
 use crate::money::{Address, AmountError, Asset, AtomicAmount};
 
 /// A price as the operator wrote it, before an asset gives it a number of atomic units.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Price {
     /// `"$0.001"` or `"0.001 USDC"`: whole tokens of a stablecoin. Without a symbol, the network's own asset.
     Decimal {

@@ -51,18 +51,30 @@ impl KnownNetwork {
             None => self.assets.first(),
             Some(symbol) => self.assets.iter().find(|asset| asset.symbol.eq_ignore_ascii_case(symbol)),
         }?;
-        Some(Asset {
-            address: Address::parse(known.address, &self.network()?).ok()?,
-            symbol: known.symbol.into(),
-            decimals: known.decimals,
-            domain: known.domain.map(|(name, version)| Eip712Domain { name: name.into(), version: version.into() }),
-            transfer: known.transfer,
-        })
+        known.on(&self.network()?)
+    }
+
+    /// All its assets, the default one first.
+    pub fn all_assets(&self) -> Vec<Asset> {
+        let network = self.network();
+        self.assets.iter().filter_map(|asset| asset.on(network.as_ref()?)).collect()
     }
 
     /// The id, checked.
     pub fn network(&self) -> Option<Network> {
         Network::parse(self.caip2).ok()
+    }
+}
+
+impl KnownAsset {
+    fn on(&self, network: &Network) -> Option<Asset> {
+        Some(Asset {
+            address: Address::parse(self.address, network).ok()?,
+            symbol: self.symbol.into(),
+            decimals: self.decimals,
+            domain: self.domain.map(|(name, version)| Eip712Domain { name: name.into(), version: version.into() }),
+            transfer: self.transfer,
+        })
     }
 }
 

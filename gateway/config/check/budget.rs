@@ -1,0 +1,66 @@
+//! The size of the challenges: many proxies on a buyer's way drop headers above 4 to 8 KiB.
+
+use std::collections::HashMap;
+
+use serde_json::Map;
+
+use crate::config::document::Section;
+use crate::config::{Config, Receiver};
+use crate::pricing::{Price, Terms};
+
+const HEADER_BYTES_WARN: usize = 4 * 1024;
+const HEADER_BYTES_MAX: usize = 8 * 1024;
+/// What a challenge has besides offer and terms: version, error, the names of the members, and the rest of the
+/// resource's URL (what `{name}` stands for, and the query).
+const FRAME_BYTES: usize = 350;
+/// A quote, a fee payer and the timing in `extra`, with their names.
+const EXTRA_BYTES: usize = 200;
+
+/// Measures the largest challenge of the file; the others are smaller.
+pub(super) fn check(root: &Section<'_>, config: &Config) {
+    let mut accepts = Accepts { receivers: &config.receivers, sizes: HashMap::new() };
+    let routes = config.routes.iter().filter_map(|route| {
+        let pattern = route.pattern.as_str();
+        let texts = json_bytes(&[&route.description, &route.mime_type, pattern]);
+        Some((accepts.bytes(route.sale.price()?) + texts, "route", pattern))
+    });
+    let largest_route = routes.max();
+    let plans = config.plans.iter().map(|offered| {
+        let name: &str = &offered.plan.name;
+        (accepts.bytes(&offered.price) + json_bytes(&[&offered.description, name]), "plan", name)
+    });
+    let (Some((json, kind, name)), Some(pay_to)) = (plans.chain(largest_route).max(), root.field("pay_to")) else { return };
+    let header = (json + FRAME_BYTES + config.server.public_url.len()).div_ceil(3) * 4;
+    let text = format!("make the challenge of {kind} {name:?} a header of about {header} bytes");
+    if header > HEADER_BYTES_MAX {
+        pay_to.wrong(format_args!("{text}, which buyers' clients refuse: fewer networks or a shorter description would be right"));
+    } else if header > HEADER_BYTES_WARN {
+        pay_to.warn(format_args!("{text}, which some proxies refuse: fewer networks or a shorter description are safer"));
+    }
+}
+
+/// The sizes of `accepts`, which are the same for all offers of one price.
+struct Accepts<'a> {
+    receivers: &'a [Receiver],
+    sizes: HashMap<&'a Price, usize>,
+}
+
+impl<'a> Accepts<'a> {
+    fn bytes(&mut self, price: &'a Price) -> usize {
+        let receivers = self.receivers;
+        *self.sizes.entry(price).or_insert_with(|| receivers.iter().filter_map(|receiver| entry(receiver, price)).sum())
+    }
+}
+
+fn entry(receiver: &Receiver, price: &Price) -> Option<usize> {
+    let asset = receiver.asset_for(price)?.clone();
+    let amount = price.on(&asset).ok()?;
+    let (network, pay_to, seconds) = (receiver.network.clone(), receiver.pay_to.clone(), receiver.max_timeout_seconds);
+    let terms = Terms::new(network, asset, amount, pay_to, seconds, None, Map::new());
+    let json = serde_json::to_vec(&terms.requirements()).unwrap_or_default();
+    Some(json.len() + EXTRA_BYTES)
+}
+
+fn json_bytes(texts: &[&str]) -> usize {
+    texts.iter().map(|text| serde_json::to_vec(text).unwrap_or_default().len()).sum()
+}

@@ -1,0 +1,96 @@
+//! From what the file says to what the program uses: a file for each section.
+//!
+//! A check reports what is wrong and goes on with something in its place, so that one run finds everything. What comes
+//! out counts only if the report stayed empty.
+
+mod asset;
+mod budget;
+mod facilitator;
+mod keys;
+mod listen;
+mod plan;
+mod price;
+mod quantity;
+mod receivers;
+mod route;
+mod routes;
+mod secret;
+mod server;
+mod store;
+mod upstream;
+mod url;
+
+use std::path::{Path, PathBuf};
+
+use self::receivers::Receivers;
+use super::Config;
+use super::document::Section;
+use crate::pricing::Unlisted;
+
+/// The sections of a file.
+pub(super) const SECTIONS: &[&str] =
+    &["server", "upstream", "upstreams", "facilitator", "pay_to", "networks", "store", "keys", "routes", "plans"];
+
+/// What a check may ask besides the file itself.
+pub(super) struct Surroundings<'a> {
+    /// The file's directory, which relative paths start from.
+    pub(super) directory: &'a Path,
+    /// Environment variables.
+    pub(super) env: &'a dyn Fn(&str) -> Option<String>,
+}
+
+impl Surroundings<'_> {
+    /// A path of the file, from its directory.
+    pub(super) fn path(&self, path: &str) -> PathBuf {
+        self.directory.join(path)
+    }
+}
+
+/// What has a price in the file, right or wrong.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sold {
+    /// Some route has one.
+    calls: bool,
+    /// There are plans.
+    plans: bool,
+}
+
+/// Checks a whole file.
+pub(super) fn config(root: &Section<'_>, around: &Surroundings<'_>) -> Config {
+    let server = server::check(root, around);
+    let receivers = receivers::check(root);
+    let upstreams = upstream::check(root, &server.listen);
+    let plans = plan::check(root, &server, &receivers);
+    let routes = routes::check(root, &server, &receivers, &upstreams);
+    let sold = Sold { calls: routes.priced, plans: root.field("plans").is_some() };
+    sold.check(root, &receivers);
+    let config = Config {
+        facilitator: facilitator::check(root, around),
+        store: store::check(root, around),
+        keys: keys::check(root),
+        server,
+        upstreams,
+        receivers: receivers.list,
+        routes: routes.list,
+        plans,
+    };
+    budget::check(root, &config);
+    config
+}
+
+impl Sold {
+    /// Whatever has a price needs somebody who gets the money and somebody who collects it.
+    fn check(self, root: &Section<'_>, receivers: &Receivers) {
+        let what = match self {
+            Self { calls: true, .. } => "a route has a price",
+            Self { plans: true, .. } => "plans are sold",
+            _ => return,
+        };
+        if root.field("facilitator").is_none() {
+            root.missing("facilitator", format_args!("and {what}; a table with url = \"https://x402.org/facilitator\""));
+        }
+        if receivers.none_named {
+            root.missing("pay_to", format_args!("and {what}; a table like {{ base = \"0x…\" }}"));
+        }
+    }
+}

@@ -1,0 +1,60 @@
+use std::time::Duration;
+
+use super::price;
+use super::quantity::{DAY, duration, rate};
+use super::receivers::Receivers;
+use super::route::{description, units};
+use crate::config::document::Section;
+use crate::config::field::Field;
+use crate::config::{PlanConfig, ServerConfig};
+use crate::plans::Plan;
+
+const KEYS: &[&str] = &["name", "price", "units", "duration", "rate", "description"];
+const NAME_BYTES_MAX: usize = 64;
+
+/// `[[plans]]`.
+pub(super) fn check(root: &Section<'_>, server: &ServerConfig, receivers: &Receivers) -> Vec<PlanConfig> {
+    let list = root.field("plans").and_then(|field| field.list("a list of tables, [[plans]],"));
+    let mut names: Vec<(&str, Field<'_>)> = Vec::new();
+    let mut plans = Vec::new();
+    for element in list.unwrap_or_default() {
+        let Some(section) = element.section(KEYS) else { continue };
+        let name = section.required("name", "a name like \"nano\"").and_then(|field| {
+            let name = name(&field)?;
+            match names.iter().find(|(earlier, _)| *earlier == name) {
+                Some((_, earlier)) => field.wrong(format_args!("{name:?} is the plan of line {} already", earlier.line())),
+                None => names.push((name, field)),
+            }
+            Some(name)
+        });
+        plans.extend(plan(&section, name.unwrap_or_default(), server, receivers));
+    }
+    plans
+}
+
+fn plan(section: &Section<'_>, name: &str, server: &ServerConfig, receivers: &Receivers) -> Option<PlanConfig> {
+    let price = section.required("price", "a text like \"$5\"").and_then(|field| {
+        let price = price::check(&field, receivers)?;
+        price::warn_if_above_a_dollar(&field, &price, receivers);
+        Some(price)
+    });
+    let units = section.field("units").and_then(|field| units(&field));
+    let duration = section.required("duration", "a duration like \"30d\"");
+    let duration = duration.and_then(|field| duration_of(&field));
+    let rate = section.field("rate").and_then(|field| rate(&field));
+    let description = section.field("description").and_then(|field| description(&field));
+    let description = description.unwrap_or_else(|| format!("{} API access: {name} plan", server.name).into());
+    Some(PlanConfig { plan: Plan { name: name.into(), units, duration: duration?, rate }, price: price?, description })
+}
+
+fn duration_of(field: &Field<'_>) -> Option<Duration> {
+    // Ten years: what is sold for longer is sold for ever, and no clock overflows.
+    duration(field, Duration::from_secs(1)..=3650 * DAY, "30d")
+}
+
+fn name<'a>(field: &Field<'a>) -> Option<&'a str> {
+    let text = field.text("a name like \"nano\"")?;
+    let right = (1..=NAME_BYTES_MAX).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+    field.read(if right { Ok(text) } else { Err("is not a name of 1 to 64 letters, digits, - and _") })
+}

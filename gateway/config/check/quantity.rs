@@ -1,0 +1,64 @@
+//! Durations and rates: texts with units.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use crate::config::document::Section;
+use crate::config::field::Field;
+use crate::plans::Rate;
+
+/// One day.
+pub(super) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const MILLISECOND: Duration = Duration::from_millis(1);
+
+/// A timeout: from a millisecond to a day.
+pub(super) fn timeout(section: &Section<'_>, key: &'static str, usual: Duration) -> Duration {
+    let field = section.field(key);
+    field.and_then(|field| duration(&field, MILLISECOND..=DAY, "10s")).unwrap_or(usual)
+}
+
+/// A duration within limits.
+pub(super) fn duration(field: &Field<'_>, range: RangeInclusive<Duration>, example: &str) -> Option<Duration> {
+    let text = field.text(&format!("a duration like {example:?}"))?;
+    let duration = field.read(parse(text, example))?;
+    let inside = range.contains(&duration);
+    if !inside {
+        let (least, most) = (humantime::format_duration(*range.start()), humantime::format_duration(*range.end()));
+        field.wrong(format_args!("{text:?} is not between {least} and {most}"));
+    }
+    inside.then_some(duration)
+}
+
+/// A rate like `10/s`.
+pub(super) fn rate(field: &Field<'_>) -> Option<Rate> {
+    let text = field.text("a rate like \"10/s\"")?;
+    let rate = text.split_once('/').and_then(|(calls, per)| {
+        let calls: u32 = calls.trim().replace('_', "").parse().ok()?;
+        let per = per.trim();
+        let one = if per.starts_with(|first: char| first.is_ascii_digit()) { "" } else { "1" };
+        let per = humantime::parse_duration(&format!("{one}{per}")).ok()?;
+        (calls > 0 && per >= MILLISECOND && per <= 31 * DAY).then_some(Rate { calls, per })
+    });
+    field.read(rate.ok_or("is not a rate like \"10/s\", \"100/m\" or \"5000/1d\""))
+}
+
+fn parse(text: &str, example: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|error| {
+        let hint = match error {
+            humantime::DurationError::UnknownUnit { unit, .. } if unit.is_empty() => "has no unit",
+            _ => "is not a duration",
+        };
+        format!("{hint}, {example:?} would be right")
+    })
+}
+
+/// Some words as a list for people: `a, b and c`.
+pub(super) fn listed<T: fmt::Display>(words: &[T]) -> String {
+    let words: Vec<_> = words.iter().map(ToString::to_string).collect();
+    match words.split_last() {
+        Some((last, [])) => last.clone(),
+        Some((last, before)) => format!("{} and {last}", before.join(", ")),
+        None => String::new(),
+    }
+}

@@ -1,0 +1,133 @@
+//! `[pay_to]` and `[networks.NAME]`: who gets the money, where, and in what.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use super::asset;
+use super::quantity::duration;
+use crate::config::Receiver;
+use crate::config::document::Section;
+use crate::config::field::Field;
+use crate::money::{Address, Asset, Network};
+use crate::x402::networks::{self, KnownNetwork, NETWORKS};
+
+const NETWORK_KEYS: &[&str] = &["asset", "max_timeout"];
+const TIMEOUTS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
+const USUAL_TIMEOUT_SECONDS: u64 = 60;
+
+/// The receivers of a file.
+pub(super) struct Receivers {
+    /// Those that are sound, in the order of the file.
+    pub(super) list: Vec<Receiver>,
+    /// Whether all are: if not, a price that nobody takes may be a consequence.
+    pub(super) all_sound: bool,
+    /// Whether the file names none at all.
+    pub(super) none_named: bool,
+}
+
+/// A key of `[pay_to]` or `[networks]` with the network that it names.
+struct Named<'a> {
+    key: &'a str,
+    field: Field<'a>,
+    network: Network,
+    known: Option<&'static KnownNetwork>,
+}
+
+/// `[pay_to]` and `[networks.NAME]`.
+pub(super) fn check(root: &Section<'_>) -> Receivers {
+    let before = root.report().count();
+    let pay_to = named(root.field("pay_to"), "a table like { base = \"0x…\" }");
+    let none_named = pay_to.is_empty() && root.report().count() == before;
+    let settings = named(root.field("networks"), "tables like [networks.base]");
+    for setting in &settings {
+        if !pay_to.iter().any(|receiver| receiver.network == setting.network) {
+            let text = format!("has no receiver, pay_to.{} would be right", setting.key);
+            setting.field.wrong_key(text, "", &[]);
+        }
+    }
+    let list = pay_to.iter().filter_map(|receiver| {
+        let settings = settings.iter().find(|setting| setting.network == receiver.network);
+        check_one(receiver, settings)
+    });
+    Receivers { list: list.collect(), all_sound: root.report().count() == before, none_named }
+}
+
+fn named<'a>(table: Option<Field<'a>>, right: &str) -> Vec<Named<'a>> {
+    let mut list: Vec<Named<'a>> = Vec::new();
+    for (key, field) in table.and_then(|table| table.members(right)).unwrap_or_default() {
+        let Some((network, known)) = network(key) else {
+            let names: Vec<_> = NETWORKS.iter().map(|known| known.name).collect();
+            field.wrong_key("is neither a known network nor a CAIP-2 id like \"eip155:8453\"", key, &names);
+            continue;
+        };
+        match list.iter().find(|named| named.network == network) {
+            Some(earlier) => {
+                let text = format!("is the same network as {} in line {}", earlier.field.path(), earlier.field.line());
+                field.wrong_key(text, "", &[]);
+            }
+            None => list.push(Named { key, field, network, known }),
+        }
+    }
+    list
+}
+
+fn network(key: &str) -> Option<(Network, Option<&'static KnownNetwork>)> {
+    match networks::known(key) {
+        Some(known) => Some((known.network()?, Some(known))),
+        None => Some((Network::parse(key).ok()?, None)),
+    }
+}
+
+fn check_one(receiver: &Named<'_>, settings: Option<&Named<'_>>) -> Option<Receiver> {
+    let section = settings.and_then(|settings| settings.field.section(NETWORK_KEYS));
+    let timeout = section.as_ref().and_then(|section| section.field("max_timeout"));
+    let timeout = timeout.and_then(|field| seconds(&field)).unwrap_or(USUAL_TIMEOUT_SECONDS);
+    let pay_to = address(&receiver.field, &receiver.network);
+    let asset = section.as_ref().and_then(|section| section.field("asset"));
+    let assets = match (asset, receiver.known) {
+        (Some(field), known) => assets(asset::check(&field, &receiver.network, known)?, known),
+        (None, Some(known)) => known.all_assets(),
+        (None, None) => {
+            let text = "is a network whose assets are not known";
+            let right = format!("[networks.{:?}] with asset = {{ address = …, decimals = … }}", receiver.key);
+            receiver.field.wrong_key(format_args!("{text}, {right} would be right"), "", &[]);
+            return None;
+        }
+    };
+    let pay_to = pay_to?;
+    if assets.iter().any(|asset| asset.address == pay_to) {
+        receiver.field.wrong("is the token itself, where money would be lost; your own address would be right");
+    }
+    Some(Receiver {
+        v1_name: networks::v1_name(&receiver.network),
+        network: receiver.network.clone(),
+        name: receiver.key.into(),
+        assets,
+        pay_to,
+        max_timeout_seconds: timeout,
+    })
+}
+
+/// The operator's asset, then the others that are known on the network.
+fn assets(first: Asset, known: Option<&KnownNetwork>) -> Vec<Asset> {
+    let others = known.map(KnownNetwork::all_assets).unwrap_or_default();
+    let others = others.into_iter().filter(|other| other.address != first.address).collect();
+    [vec![first], others].concat()
+}
+
+/// An address that can hold money.
+pub(super) fn address(field: &Field<'_>, network: &Network) -> Option<Address> {
+    let address = field.read(Address::parse_typed(field.text("an address")?, network))?;
+    let is_zero = match &address {
+        Address::Evm(address) => address.is_zero(),
+        // Solana's system program is thirty-two zero bytes: a "1" of base58 each.
+        Address::Text(text) => text.bytes().all(|b| b == b'1'),
+    };
+    field.read(if is_zero { Err("is the zero address, which nobody owns") } else { Ok(address) })
+}
+
+fn seconds(field: &Field<'_>) -> Option<u64> {
+    let duration = duration(field, TIMEOUTS, "60s")?;
+    let is_whole = duration.subsec_nanos() == 0;
+    field.read(if is_whole { Ok(duration.as_secs()) } else { Err("is not a whole number of seconds") })
+}

@@ -1,0 +1,75 @@
+//! All `[[routes]]` entries, and what they are to each other.
+
+use std::sync::Arc;
+
+use super::receivers::Receivers;
+use super::route::{Against, RawRoute};
+use super::upstream::Upstreams;
+use crate::config::document::Section;
+use crate::config::field::Field;
+use crate::config::{RouteConfig, ServerConfig};
+use crate::pricing::{Access, Methods, Pattern, Route, Router, SettleTiming, Unlisted};
+
+/// The routes of a file.
+pub(super) struct Routes {
+    /// Those that are sound, in the order of the file.
+    pub(super) list: Vec<RouteConfig>,
+    /// Whether one has a price, right or wrong.
+    pub(super) priced: bool,
+}
+
+/// A route whose requests are known, with the field that names its path.
+type Placed<'a> = (Field<'a>, Arc<Route>);
+
+/// `[[routes]]`.
+pub(super) fn check(root: &Section<'_>, server: &ServerConfig, receivers: &Receivers, upstreams: &Upstreams) -> Routes {
+    let list = root.field("routes").and_then(|field| field.list("a list of tables, [[routes]],"));
+    let against = Against { server, receivers, upstreams, sells_plans: root.field("plans").is_some() };
+    let mut routes = Routes { list: Vec::new(), priced: false };
+    let mut placed: Vec<Placed<'_>> = Vec::new();
+    let (mut on_usual_upstream, mut takes_units) = (server.unlisted == Unlisted::Free, false);
+    for raw in list.unwrap_or_default().iter().filter_map(RawRoute::read) {
+        let (place, route) = raw.check(&against);
+        placed.extend(place.and_then(|place| Some((raw.path?, shell(place)))));
+        routes.priced |= raw.price.is_some();
+        takes_units |= raw.units.is_some();
+        on_usual_upstream |= raw.upstream.is_none();
+        routes.list.extend(route);
+    }
+    if on_usual_upstream && !upstreams.contains_key("") {
+        root.missing("upstream", "a table with url = \"http://127.0.0.1:3000\"");
+    }
+    if against.sells_plans && !takes_units {
+        root.warn("plans", "are sold, but no route takes units: their keys open nothing");
+    }
+    conflicts(&placed);
+    routes
+}
+
+/// A route without what does not matter for conflicts.
+fn shell((pattern, methods): (Pattern, Methods)) -> Arc<Route> {
+    let (settle, upstream) = (SettleTiming::After, Arc::default());
+    Arc::new(Route { pattern, methods, access: Access::Free, settle, upstream })
+}
+
+fn conflicts(placed: &[Placed<'_>]) {
+    let routes: Vec<_> = placed.iter().map(|(_, route)| Arc::clone(route)).collect();
+    for (index, conflict) in Router::new(&routes).err().unwrap_or_default() {
+        let Some((field, route)) = placed.get(index) else { continue };
+        let before = placed.iter().take(index);
+        let same = |other: &&Placed<'_>| other.1.pattern.as_str() == conflict.0 && overlap(&other.1.methods, &route.methods);
+        let line = before.clone().find(same).map(|(earlier, _)| format!(" (line {})", earlier.line())).unwrap_or_default();
+        field.wrong(format_args!(
+            "{:?} matches the same requests as {:?}{line}, other methods or one route would be right",
+            route.pattern.as_str(),
+            conflict.0
+        ));
+    }
+}
+
+fn overlap(a: &Methods, b: &Methods) -> bool {
+    match (a, b) {
+        (Methods::Only(a), Methods::Only(b)) => a.iter().any(|method| b.contains(method)),
+        _ => true,
+    }
+}

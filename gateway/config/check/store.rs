@@ -1,0 +1,56 @@
+use std::path::PathBuf;
+
+use super::Surroundings;
+use super::secret::{self, Place};
+use crate::config::document::Section;
+use crate::config::field::Field;
+use crate::config::{SecretSource, StoreConfig};
+
+const USUAL_FILE: &str = "tollgate.db";
+const USUAL_SECRET: &str = "tollgate.secret";
+const SECRET_BYTES_MIN: usize = 32;
+
+/// `[store]`.
+pub(super) fn check(root: &Section<'_>, around: &Surroundings<'_>) -> StoreConfig {
+    let store = root.section("store", &["url", "secret"]);
+    let path = store.field("url").and_then(|field| path(&field, around));
+    let secret = store.field("secret").and_then(|field| secret(&field, around));
+    StoreConfig {
+        path: path.unwrap_or_else(|| around.path(USUAL_FILE)),
+        secret: secret.unwrap_or_else(|| SecretSource::File(around.path(USUAL_SECRET))),
+    }
+}
+
+fn path(field: &Field<'_>, around: &Surroundings<'_>) -> Option<PathBuf> {
+    let text = field.text("a text like \"sqlite:tollgate.db\"")?;
+    let result = match text.split_once(':') {
+        Some(("postgres" | "postgresql", _)) => Err("is a PostgreSQL database, this version has sqlite only"),
+        Some(("sqlite", ":memory:" | "//:memory:")) => Err("forgets payments when the gateway stops, a file would be right"),
+        Some(("sqlite", path)) => match path.strip_prefix("//").unwrap_or(path) {
+            "" => Err("names no file"),
+            path if path.contains('?') => Err("has options, a path alone would be right"),
+            path => Ok(around.path(path)),
+        },
+        _ => Err("is not a text like \"sqlite:tollgate.db\""),
+    };
+    // The text is not repeated: a database's URL may hold a password.
+    if let Err(error) = &result {
+        field.wrong(error);
+    }
+    result.ok()
+}
+
+fn secret(field: &Field<'_>, around: &Surroundings<'_>) -> Option<SecretSource> {
+    match secret::place(field)? {
+        Place::File(file) => {
+            let path = file.text("a path")?;
+            file.read(if path.is_empty() { Err("names no file") } else { Ok(SecretSource::File(around.path(path))) })
+        }
+        Place::Env(env) => {
+            let value = secret::variable(&env, around)?;
+            let is_long = value.reveal().len() >= SECRET_BYTES_MIN;
+            let short = "has less than 32 bytes, \"openssl rand -hex 32\" makes good ones";
+            env.read(if is_long { Ok(SecretSource::Given(value)) } else { Err(short) })
+        }
+    }
+}

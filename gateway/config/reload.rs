@@ -1,0 +1,223 @@
+//! When to read the file again.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use notify::event::ModifyKind;
+use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+
+use super::Config;
+
+/// Quiet for this long, a file is written to its end: editors and Kubernetes take several steps.
+const QUIET: Duration = Duration::from_millis(200);
+/// A file that is never quiet is read anyhow.
+const QUIET_WAIT_MAX: Duration = Duration::from_secs(2);
+/// How often the file is looked at without an event: a single file mounted into a container sends none.
+const POLL: Duration = Duration::from_secs(5);
+
+/// Tells when the configuration file may have changed, by its directory's events, by looking, and by SIGHUP.
+///
+/// It neither reads nor applies anything. Files that the configuration names (secrets, certificates) are not watched:
+/// SIGHUP is for them.
+#[derive(Debug)]
+pub struct Watcher {
+    path: PathBuf,
+    seen: Stamp,
+    events: mpsc::Receiver<()>,
+    hangup: Signal,
+    /// None where the system has no events for directories; then looking must do.
+    directories: Option<Directories>,
+}
+
+/// Why a file cannot be watched.
+#[derive(Debug, thiserror::Error)]
+pub enum WatchError {
+    /// No handler for SIGHUP.
+    #[error("SIGHUP cannot be handled")]
+    Signal(#[source] std::io::Error),
+}
+
+/// What tells one state of a file from another, with links followed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Stamp(Option<(u64, u64, u64, Option<SystemTime>)>);
+
+#[derive(Debug)]
+struct Directories {
+    watcher: RecommendedWatcher,
+    watched: BTreeSet<PathBuf>,
+}
+
+impl Watcher {
+    /// Begins to watch a file; begin before reading it, so that no change falls between. Needs a Tokio runtime.
+    ///
+    /// # Errors
+    /// [`WatchError`] if SIGHUP cannot be handled.
+    pub fn new(path: &Path) -> Result<Self, WatchError> {
+        let hangup = signal(SignalKind::hangup()).map_err(WatchError::Signal)?;
+        // One place is enough: an event only says that it is time to look.
+        let (sender, events) = mpsc::channel(1);
+        let names: Vec<_> = [Some(path.to_owned()), std::fs::canonicalize(path).ok()]
+            .into_iter()
+            .filter_map(|path| path?.file_name().map(ToOwned::to_owned))
+            .collect();
+        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+            if event.is_ok_and(|event| may_concern(&event, &names)) {
+                let _ = sender.try_send(());
+            }
+        });
+        let directories = watcher.ok().map(|watcher| Directories { watcher, watched: BTreeSet::new() });
+        let mut watcher = Self { path: path.to_owned(), seen: Stamp::of(path), events, hangup, directories };
+        watcher.follow();
+        Ok(watcher)
+    }
+
+    /// Waits until the file has changed and been quiet for a moment, or until SIGHUP.
+    ///
+    /// Cancel safe: a change that was not told yet is told by the next call.
+    pub async fn changed(&mut self) {
+        let mut poll = interval(POLL);
+        poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                // The channel is closed where there are no events; then looking must do.
+                Some(()) = self.events.recv() => {}
+                _ = poll.tick() => {}
+                _ = self.hangup.recv() => {
+                    self.seen = Stamp::of(&self.path);
+                    return;
+                }
+            }
+            if Stamp::of(&self.path) != self.seen {
+                self.quiet().await;
+                self.seen = Stamp::of(&self.path);
+                self.follow();
+                return;
+            }
+        }
+    }
+
+    async fn quiet(&mut self) {
+        let end = Instant::now() + QUIET_WAIT_MAX;
+        loop {
+            let before = Stamp::of(&self.path);
+            sleep(QUIET).await;
+            if Stamp::of(&self.path) == before || Instant::now() >= end {
+                return;
+            }
+        }
+    }
+
+    /// Watches the directories that the file is in, by its name and behind its links. A directory that cannot be
+    /// watched is no error: the file is looked at anyhow.
+    fn follow(&mut self) {
+        let Some(Directories { watcher, watched }) = &mut self.directories else { return };
+        let real = std::fs::canonicalize(&self.path).ok();
+        let files = [Some(&self.path), real.as_ref()];
+        let wanted: BTreeSet<_> = files.into_iter().filter_map(|file| directory(file?)).collect();
+        for gone in watched.difference(&wanted) {
+            let _ = watcher.unwatch(gone);
+        }
+        for directory in &wanted {
+            let _ = watcher.watch(directory, RecursiveMode::NonRecursive);
+        }
+        *watched = wanted;
+    }
+}
+
+fn directory(file: &Path) -> Option<PathBuf> {
+    let parent = file.parent()?;
+    Some(if parent.as_os_str().is_empty() { PathBuf::from(".") } else { parent.to_owned() })
+}
+
+/// Whether an event in the file's directory may be about the file. The store lives there too, and writes all the time.
+fn may_concern(event: &Event, names: &[OsString]) -> bool {
+    match event.kind {
+        // Our own reading is an event too: looking at those would never end.
+        EventKind::Access(_) => false,
+        EventKind::Modify(ModifyKind::Data(_) | ModifyKind::Metadata(_)) => event
+            .paths
+            .iter()
+            .filter_map(|path| path.file_name())
+            .any(|name| names.iter().any(|ours| ours == name)),
+        // A link on the way to the file may have been made anew, under any name.
+        _ => true,
+    }
+}
+
+impl Stamp {
+    fn of(path: &Path) -> Self {
+        use std::os::unix::fs::MetadataExt as _;
+        let metadata = std::fs::metadata(path).ok();
+        Self(metadata.map(|metadata| (metadata.dev(), metadata.ino(), metadata.len(), metadata.modified().ok())))
+    }
+}
+
+/// The settings that differ and cannot change while the gateway runs.
+pub fn unchangeable(old: &Config, new: &Config) -> Vec<String> {
+    let settings = [
+        ("server.listen", old.server.listen != new.server.listen),
+        ("server.admin", old.server.admin != new.server.admin),
+        ("server.threads", old.server.threads != new.server.threads),
+        ("server.log", old.server.log != new.server.log),
+        ("store.url", old.store.path != new.store.path),
+        ("store.secret", old.store.secret != new.store.secret),
+    ];
+    settings.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name.to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    async fn told(watcher: &mut Watcher) -> bool {
+        tokio::time::timeout(Duration::from_secs(10), watcher.changed()).await.is_ok()
+    }
+
+    /// Nothing is told for longer than it takes to tell a change.
+    async fn silent(watcher: &mut Watcher) -> bool {
+        tokio::time::timeout(Duration::from_millis(500), watcher.changed()).await.is_err()
+    }
+
+    #[tokio::test]
+    async fn a_file_written_in_place_or_replaced_is_told() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("tollgate.toml");
+        fs::write(&file, "a").unwrap();
+        let mut watcher = Watcher::new(&file).unwrap();
+        assert!(silent(&mut watcher).await);
+        fs::write(&file, "ab").unwrap();
+        assert!(told(&mut watcher).await);
+        fs::write(directory.path().join("new"), "abc").unwrap();
+        fs::rename(directory.path().join("new"), &file).unwrap();
+        assert!(told(&mut watcher).await);
+        fs::write(directory.path().join("tollgate.db"), "x").unwrap();
+        fs::read(&file).unwrap();
+        assert!(silent(&mut watcher).await);
+    }
+
+    /// Kubernetes mounts a link to a link, and swaps the inner one.
+    #[tokio::test]
+    async fn a_link_that_is_swapped_is_told() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        for version in ["..1", "..2"] {
+            fs::create_dir(at(version)).unwrap();
+            fs::write(at(version).join("tollgate.toml"), version).unwrap();
+        }
+        std::os::unix::fs::symlink("..1", at("..data")).unwrap();
+        std::os::unix::fs::symlink("..data/tollgate.toml", at("tollgate.toml")).unwrap();
+        let mut watcher = Watcher::new(&at("tollgate.toml")).unwrap();
+        std::os::unix::fs::symlink("..2", at("..data_tmp")).unwrap();
+        fs::rename(at("..data_tmp"), at("..data")).unwrap();
+        assert!(told(&mut watcher).await);
+        fs::write(at("..2").join("tollgate.toml"), "in place").unwrap();
+        assert!(told(&mut watcher).await);
+    }
+}
