@@ -122,7 +122,7 @@ impl Accounts {
     /// Takes units of one call, or nothing if there are not enough left.
     pub(super) async fn reserve(&self, account: Arc<Account>, cost: Units) -> Result<Option<Reservation>, StoreError> {
         let Some(units) = account.subscription.plan.units else {
-            return Ok(Some(Reservation { account, cost: Units::ZERO.max(cost) }));
+            return Ok(Some(Reservation { account, cost }));
         };
         if account.take(cost) {
             return Ok(Some(Reservation { account, cost }));
@@ -138,7 +138,8 @@ impl Accounts {
             taken = account.take(cost);
         }
         drop(leasing);
-        Ok(taken.then_some(Reservation { account, cost }))
+        // Not `then_some`: a reservation that is made and dropped gives back what was never taken.
+        Ok(taken.then(|| Reservation { account, cost }))
     }
 
     /// Writes down what was spent since the last time, and gives back what retired accounts had left.
