@@ -43,6 +43,7 @@ pub mod plans;
 pub mod pricing;
 pub mod proxy;
 pub mod resource_server;
+pub mod sandbox;
 pub mod store;
 pub mod telemetry;
 pub mod x402;

@@ -148,16 +148,17 @@ impl Keeper {
     }
 }
 
-fn market(config: &Config, prices: crate::pricing::PriceTable, facilitator: Option<Arc<dyn Facilitator>>) -> Arc<Market> {
+fn market(
+    config: &Config,
+    prices: crate::pricing::PriceTable,
+    facilitator: Option<Arc<dyn Facilitator>>,
+) -> Arc<Market> {
     let (quote_ttl, key_prefix) = (config.server.quote_ttl, Arc::clone(&config.keys.prefix));
     Arc::new(Market { prices, facilitator, quote_ttl, key_prefix })
 }
 
 /// Upstreams of a configuration; those that did not change are kept, with their connections.
-async fn upstreams(
-    config: &Config,
-    earlier: &HashMap<Arc<str>, Arc<Upstream>>,
-) -> HashMap<Arc<str>, Arc<Upstream>> {
+async fn upstreams(config: &Config, earlier: &HashMap<Arc<str>, Arc<Upstream>>) -> HashMap<Arc<str>, Arc<Upstream>> {
     let mut upstreams = HashMap::new();
     for (name, settings) in &config.upstreams {
         let upstream = match earlier.get(name).filter(|earlier| earlier.config() == settings) {

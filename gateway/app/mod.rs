@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pingora::apps::HttpServerOptions;
-use pingora::listeners::tls::TlsSettings;
 use pingora::listeners::ListenerConfig;
+use pingora::listeners::tls::TlsSettings;
 use pingora::protocols::l4::stream::L4BufferSettings;
 use pingora::proxy::ProxyServiceBuilder;
 use pingora::server::configuration::ServerConf;
@@ -106,8 +106,7 @@ async fn assemble(
     let secret = Secrets::derive(&secret::load(&config.store.secret)?);
     let clock = Arc::new(SystemClock);
     let store = Arc::new(SqliteStore::open(&config.store.path, Arc::clone(&clock) as _).await?);
-    let server =
-        ResourceServer::new(Arc::clone(&store) as _, store, &secret, clock, runtime.handle().clone());
+    let server = ResourceServer::new(Arc::clone(&store) as _, store, &secret, clock, runtime.handle().clone());
     let keeper = Keeper::start(path, config.clone(), Arc::clone(metrics)).await?;
     Ok((Arc::new(server), keeper))
 }

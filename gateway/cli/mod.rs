@@ -1,11 +1,20 @@
 //! The command line: one file for each command. Exit codes: 0 done, 1 it could not be done, 2 a wrong command line.
 
+pub mod check;
+mod demo;
+pub mod explain;
 mod run;
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use crate::app;
+use crate::config::FacilitatorConfig;
+use crate::facilitator::Facilitator as _;
+use crate::x402::facilitator::SupportedResponse;
 
 /// Sells the HTTP API behind it: x402 payments per call, or plans with API keys.
 #[derive(Debug, Parser)]
@@ -22,6 +31,32 @@ enum Command {
         /// The TOML file.
         file: PathBuf,
     },
+    /// Check a configuration file: all errors at once, each with its line.
+    Check {
+        /// The TOML file.
+        file: PathBuf,
+        /// Also ask the facilitator whether it settles what the file offers.
+        #[arg(long)]
+        online: bool,
+    },
+    /// Say which route a request meets, what it costs, and why.
+    Explain {
+        /// The TOML file.
+        file: PathBuf,
+        /// The request's method.
+        method: String,
+        /// Its URL, or its path.
+        url: String,
+    },
+    /// Try it without money: a sample API, the gateway, and a sandbox facilitator in one process.
+    Demo {
+        /// Play a buyer through it, show each exchange, and end.
+        #[arg(long)]
+        walk: bool,
+        /// The gateway's port on 127.0.0.1.
+        #[arg(long, default_value_t = 8402)]
+        port: u16,
+    },
 }
 
 impl Cli {
@@ -29,6 +64,21 @@ impl Cli {
     pub fn run(self) -> ExitCode {
         match self.command {
             Command::Run { file } => run::run(&file),
+            Command::Check { file, online } => check::run(&file, online.then_some(&ask)),
+            Command::Explain { file, method, url } => explain::run(&file, &method, &url),
+            Command::Demo { walk, port } => demo::run(walk, port),
         }
     }
+}
+
+/// Asks a facilitator what it settles.
+fn ask(settings: &FacilitatorConfig) -> Result<SupportedResponse, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let facilitator = app::facilitator(settings).map_err(|error| error.to_string())?;
+    runtime.map_err(|error| error.to_string())?.block_on(facilitator.supported()).map_err(|error| error.to_string())
+}
+
+/// Prints a text. Nobody reading any more is no error: `tollgate … | head` ends so.
+fn print(mut to: impl Write, text: &str) {
+    let _ = writeln!(to, "{text}");
 }

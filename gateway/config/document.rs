@@ -86,7 +86,12 @@ impl<'a> Report<'a> {
     }
 
     fn problem(&self, at: usize, key: &str, text: &dyn fmt::Display) -> Problem {
-        Problem { file: Arc::clone(&self.file), place: Some(self.place(at)), key: key.to_owned(), text: text.to_string() }
+        Problem {
+            file: Arc::clone(&self.file),
+            place: Some(self.place(at)),
+            key: key.to_owned(),
+            text: text.to_string(),
+        }
     }
 
     fn place(&self, at: usize) -> Place {

@@ -76,7 +76,9 @@ impl<'a> Field<'a> {
         let mut members: Vec<_> = self
             .table(right)?
             .iter()
-            .map(|(key, value)| (&**key.get_ref(), Self::new(self.report, join(&self.path, key.get_ref()), key.span(), value)))
+            .map(|(key, value)| {
+                (&**key.get_ref(), Self::new(self.report, join(&self.path, key.get_ref()), key.span(), value))
+            })
             .collect();
         members.sort_by_key(|(_, field)| field.key_span.start);
         Some(members)

@@ -139,11 +139,9 @@ fn may_concern(event: &Event, names: &[OsString]) -> bool {
     match event.kind {
         // Our own reading is an event too: looking at those would never end.
         EventKind::Access(_) => false,
-        EventKind::Modify(ModifyKind::Data(_) | ModifyKind::Metadata(_)) => event
-            .paths
-            .iter()
-            .filter_map(|path| path.file_name())
-            .any(|name| names.iter().any(|ours| ours == name)),
+        EventKind::Modify(ModifyKind::Data(_) | ModifyKind::Metadata(_)) => {
+            event.paths.iter().filter_map(|path| path.file_name()).any(|name| names.iter().any(|ours| ours == name))
+        }
         // A link on the way to the file may have been made anew, under any name.
         _ => true,
     }

@@ -14,9 +14,13 @@ mod tests {
     #[test]
     fn only_near_names_are_suggested() {
         let names = ["path", "methods", "price", "units"];
-        for (written, meant) in
-            [("prise", Some("price")), ("Method", Some("methods")), ("pirce", Some("price")), ("quota", None), ("", None)]
-        {
+        for (written, meant) in [
+            ("prise", Some("price")),
+            ("Method", Some("methods")),
+            ("pirce", Some("price")),
+            ("quota", None),
+            ("", None),
+        ] {
             assert_eq!(suggestion(written, &names), meant, "{written}");
         }
     }

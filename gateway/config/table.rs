@@ -125,7 +125,8 @@ impl<'a> Offers<'a> {
 
     fn terms(&mut self, price: &'a Price, settle: SettleTiming) -> Vec<Arc<Terms>> {
         let (receivers, kinds) = (&self.receivers, self.kinds);
-        let make = || receivers.iter().filter_map(|receiver| terms(receiver, price, settle, kinds)).map(Arc::new).collect();
+        let make =
+            || receivers.iter().filter_map(|receiver| terms(receiver, price, settle, kinds)).map(Arc::new).collect();
         self.terms.entry((price, settle)).or_insert_with(make).clone()
     }
 }

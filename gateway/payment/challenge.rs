@@ -63,39 +63,43 @@ impl Shortfall {
     }
 }
 
+/// The request that is not served, as a challenge has to know it.
+#[derive(Debug, Clone, Copy)]
+pub struct Unserved<'a> {
+    /// Its absolute URL.
+    pub resource: &'a str,
+    /// Why it is not served.
+    pub shortfall: &'a Shortfall,
+    /// Whether a key of a plan would do.
+    pub plans: bool,
+    /// What costs what.
+    pub table: &'a PriceTable,
+    /// The time, in seconds of Unix time.
+    pub now: u64,
+    /// The time for people.
+    pub timestamp: &'a str,
+}
+
 impl Challenge {
-    /// The challenge of an offer. `resource` is the absolute URL of what was asked for; `plans` says whether a plan
-    /// would do as well. `random` must be fresh for each challenge.
-    pub fn of_offer(
-        offer: &Offer,
-        resource: &str,
-        shortfall: &Shortfall,
-        table: &PriceTable,
-        plans: bool,
-        mint: &QuoteMint,
-        now: (u64, &str),
-        random: [u8; 8],
-    ) -> Self {
-        let resource = json(resource);
+    /// The challenge of an offer. `random` must be fresh for each challenge.
+    pub fn of_offer(offer: &Offer, request: Unserved<'_>, mint: &QuoteMint, random: [u8; 8]) -> Self {
+        let resource = json(request.resource);
         let mut v2 = String::with_capacity(1024);
         v2.push_str(r#"{"x402Version":2,"error":"#);
-        v2.push_str(&json(shortfall.error()));
+        v2.push_str(&json(request.shortfall.error()));
         v2.push_str(r#","resource":{"url":"#);
         v2.push_str(&resource);
-        if !offer.description.is_empty() {
-            v2.push_str(r#","description":"#);
-            v2.push_str(&json(&offer.description));
-        }
-        if !offer.mime_type.is_empty() {
-            v2.push_str(r#","mimeType":"#);
-            v2.push_str(&json(&offer.mime_type));
+        for (name, text) in [("description", &offer.description), ("mimeType", &offer.mime_type)] {
+            if !text.is_empty() {
+                v2.push_str(&format!(r#","{name}":{}"#, json(text)));
+            }
         }
         v2.push_str(r#"},"accepts":["#);
         for (index, terms) in offer.terms.iter().enumerate() {
             if index > 0 {
                 v2.push(',');
             }
-            push_v2(&mut v2, terms, &mint.quote(&offer.key, &terms.digest, now.0, random));
+            push_v2(&mut v2, terms, &mint.quote(&offer.key, &terms.digest, request.now, random));
         }
         v2.push_str("]}");
 
@@ -106,13 +110,24 @@ impl Challenge {
         }
         v1.push_str(if v1.is_empty() { "{" } else { "]," });
         let header = (!offer.terms.is_empty()).then(|| codec::encode_bytes(v2.as_bytes()));
-        Self { header, body: finish(v1, &resource, shortfall, table, plans, now.1) }
+        Self { header, body: finish(v1, &resource, &hint(Some(offer), request), request) }
     }
 
     /// The challenge of a route that only a plan opens: nothing to pay for here, so that no client pays for something
     /// it would not get.
-    pub fn of_plans(resource: &str, shortfall: &Shortfall, table: &PriceTable, now: &str) -> Self {
-        Self { header: None, body: finish("{".to_owned(), &json(resource), shortfall, table, true, now) }
+    pub fn of_plans(request: Unserved<'_>) -> Self {
+        Self { header: None, body: finish("{".to_owned(), &json(request.resource), &hint(None, request), request) }
+    }
+}
+
+/// What a buyer can do about it, beside paying.
+fn hint(offer: Option<&Offer>, request: Unserved<'_>) -> String {
+    let purchase = format!("{}/purchase?plan=", request.table.endpoints);
+    match offer.and_then(|offer| offer.key.plan_name()) {
+        Some(plan) => format!(" Paid, {purchase}{plan} answers with an API key."),
+        None if request.table.plans.is_empty() => String::new(),
+        None if request.plans => format!(" Buy a plan at {purchase}NAME."),
+        None => format!(" No plan opens this route; for others they are sold at {purchase}NAME."),
     }
 }
 
@@ -141,31 +156,20 @@ fn push_v1(text: &mut String, offer: &Offer, terms: &Terms, resource: &str) {
     ));
 }
 
-fn finish(
-    mut body: String,
-    resource: &str,
-    shortfall: &Shortfall,
-    table: &PriceTable,
-    plans: bool,
-    now: &str,
-) -> String {
-    let (sentence, purchase) = (shortfall.sentence(), format!("{}/purchase?plan=…", table.endpoints));
-    let message = match (table.plans.is_empty(), plans) {
-        (true, _) => sentence.to_owned(),
-        (false, true) => format!("{sentence} Buy a plan at {purchase}"),
-        (false, false) => format!("{sentence} No plan opens this route; for others they are sold at {purchase}"),
-    };
+/// The part of the body that is the same for all: number, word, sentence, time, details, and where plans are sold.
+fn finish(mut body: String, resource: &str, hint: &str, request: Unserved<'_>) -> String {
+    let Unserved { shortfall, table, timestamp, .. } = request;
     body.push_str(&format!(
-        r#""code":402,"error":{},"message":{},"timestamp":"{now}","details":{{"reason":{}}},"resource":{resource},"pricingUrl":{}"#,
+        r#""code":402,"error":{},"message":{},"timestamp":"{timestamp}","details":{{"reason":{}}},"resource":{resource},"pricingUrl":{}"#,
         json(shortfall.error()),
-        json(&message),
+        json(&format!("{}{hint}", shortfall.sentence())),
         json(shortfall.reason()),
         json(&table.endpoint_url("pricing")),
     ));
     if !table.plans.is_empty() {
         body.push_str(&format!(r#","purchaseUrl":{}"#, json(&table.endpoint_url("purchase"))));
     }
-    if plans {
+    if request.plans {
         body.push_str(r#","plans":"#);
         body.push_str(&json(&plans_json(table)));
     }

@@ -17,7 +17,7 @@ mod refused;
 mod steps;
 mod svm;
 
-pub use challenge::{Challenge, Shortfall};
+pub use challenge::{Challenge, Shortfall, Unserved};
 pub use chargeable::{Chargeable, chargeable};
 pub use id::PaymentId;
 pub use plan_list::plans_json;

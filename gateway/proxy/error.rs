@@ -9,7 +9,7 @@ use super::answer::Answer;
 use super::facts::BadRequest;
 use super::headers::receipt;
 use super::wording::Wording;
-use crate::payment::{Challenge, Shortfall};
+use crate::payment::{Challenge, Shortfall, Unserved};
 use crate::pricing::Offer;
 use crate::resource_server::Denial;
 use crate::x402::headers::{PAYMENT_REQUIRED, X_PAYMENT_REQUIRED};
@@ -77,16 +77,21 @@ impl Wording<'_> {
     }
 
     fn challenge(&self, shortfall: &Shortfall, wanted: Wanted<'_>) -> Answer {
-        let table = &self.market.prices;
+        let request = Unserved {
+            resource: wanted.resource,
+            shortfall,
+            plans: wanted.plans,
+            table: &self.market.prices,
+            now: self.now,
+            timestamp: &self.timestamp,
+        };
         let challenge = match wanted.offer {
             Some(offer) => {
                 let mut random = [0; 8];
                 getrandom::fill(&mut random).expect("the operating system gives random bytes");
-                let now = (self.now, self.timestamp.as_str());
-                let Wanted { resource, plans, .. } = wanted;
-                Challenge::of_offer(offer, resource, shortfall, table, plans, self.quotes, now, random)
+                Challenge::of_offer(offer, request, self.quotes, random)
             }
-            None => Challenge::of_plans(wanted.resource, shortfall, table, &self.timestamp),
+            None => Challenge::of_plans(request),
         };
         let answer = Answer::json(StatusCode::PAYMENT_REQUIRED, challenge.body);
         match challenge.header {

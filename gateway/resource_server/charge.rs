@@ -1,8 +1,13 @@
+use std::time::Duration;
+
 use super::{Denial, Market, Pass, ResourceServer, Verified};
 use crate::facilitator::{Facilitator, Verdict};
 use crate::money::Address;
 use crate::payment::{Claimed, Presented, Refused, Shortfall, State};
-use crate::store::{Claim, ClaimOutcome};
+use crate::store::{Claim, ClaimOutcome, Record};
+
+/// How long the repeat of a call waits for the first one: enough for what is noted after the answer has left.
+const REPEAT_WAIT: Duration = Duration::from_millis(200);
 
 impl ResourceServer {
     /// Claims a payment for a call and has it verified, or settled if the route settles first.
@@ -13,12 +18,10 @@ impl ResourceServer {
         upfront: bool,
         safe: bool,
     ) -> Result<Pass, Denial> {
-        match self.ledger.claim(&presented.id).await? {
-            ClaimOutcome::InFlight(_) => Err(Denial::InFlight(presented.id)),
-            ClaimOutcome::Recorded(claim, record) if record.state != State::Voided => {
-                self.recover_call(market, presented, claim, *record, safe).await
-            }
-            ClaimOutcome::New(claim) | ClaimOutcome::Recorded(claim, _) => {
+        let (claim, record) = self.claim(&presented, REPEAT_WAIT).await?;
+        match record.filter(|record| record.state != State::Voided) {
+            Some(record) => self.recover_call(market, presented, claim, *record, safe).await,
+            None => {
                 let claimed = Claimed::new(presented, claim);
                 if upfront {
                     // The flow `upfront` has no call of /verify: settling checks the same.
@@ -26,6 +29,27 @@ impl ResourceServer {
                     return Ok(Pass::Settled(Box::new(settled)));
                 }
                 Ok(Pass::Verified(Box::new(verify(market, claimed).await?)))
+            }
+        }
+    }
+
+    /// Takes a payment for oneself, with what the ledger has of it. A repeat waits for the first one, but not longer
+    /// than `patience`. A payment without a quote is not known to be the same buyer's, so it does not wait.
+    pub(super) async fn claim(
+        &self,
+        presented: &Presented,
+        patience: Duration,
+    ) -> Result<(Claim, Option<Box<Record>>), Denial> {
+        let in_flight = || Denial::InFlight(presented.id.clone());
+        let until = tokio::time::Instant::now() + patience;
+        loop {
+            match self.ledger.claim(&presented.id).await? {
+                ClaimOutcome::New(claim) => return Ok((claim, None)),
+                ClaimOutcome::Recorded(claim, record) => return Ok((claim, Some(record))),
+                ClaimOutcome::InFlight(_) if presented.quote.is_none() => return Err(in_flight()),
+                ClaimOutcome::InFlight(busy) => {
+                    tokio::time::timeout_at(until, busy.done()).await.map_err(|_| in_flight())?;
+                }
             }
         }
     }

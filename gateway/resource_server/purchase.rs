@@ -8,7 +8,7 @@ use crate::money::Family;
 use crate::payment::{Claimed, PaymentId, Presented, Shortfall, State};
 use crate::plans::{Plan, Subscription, SubscriptionId, Units};
 use crate::pricing::PlanOffer;
-use crate::store::{Claim, ClaimOutcome, Record, Sale};
+use crate::store::Sale;
 use crate::x402::facilitator::SettleResponse;
 
 /// How long the repeat of a purchase waits for the first one.
@@ -62,7 +62,7 @@ impl ResourceServer {
     async fn sell(&self, market: &Market, plan: &Plan, presented: Presented) -> Result<Sold, Denial> {
         let chain = presented.chain();
         let make_sale = |id: &PaymentId, payer: Option<&str>| self.make_sale(market, plan, id, chain, payer);
-        let (claim, record) = self.claim_patiently(&presented).await?;
+        let (claim, record) = self.claim(&presented, REPEAT_WAIT).await?;
         match record.filter(|record| record.state != State::Voided) {
             None => {
                 let verified = verify(market, Claimed::new(presented, claim)).await?;
@@ -81,22 +81,6 @@ impl ResourceServer {
                 self.ledger.delivered(&sold.payment_id).await?;
                 drop(claim);
                 Ok(sold)
-            }
-        }
-    }
-
-    /// Takes the payment; a repeat waits for the first one, so that both get the same answer. A payment without a
-    /// quote is not known to be the same buyer's, so it does not wait.
-    async fn claim_patiently(&self, presented: &Presented) -> Result<(Claim, Option<Box<Record>>), Denial> {
-        let in_flight = || Denial::InFlight(presented.id.clone());
-        loop {
-            match self.ledger.claim(&presented.id).await? {
-                ClaimOutcome::New(claim) => return Ok((claim, None)),
-                ClaimOutcome::Recorded(claim, record) => return Ok((claim, Some(record))),
-                ClaimOutcome::InFlight(_) if presented.quote.is_none() => return Err(in_flight()),
-                ClaimOutcome::InFlight(busy) => {
-                    tokio::time::timeout(REPEAT_WAIT, busy.done()).await.map_err(|_| in_flight())?;
-                }
             }
         }
     }

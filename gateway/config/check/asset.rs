@@ -84,7 +84,8 @@ impl RawAsset<'_> {
                 None
             }
         };
-        let transfer = self.transfer.as_ref().and_then(|field| field.choice(TRANSFERS)).unwrap_or(TransferMethod::Native);
+        let transfer =
+            self.transfer.as_ref().and_then(|field| field.choice(TRANSFERS)).unwrap_or(TransferMethod::Native);
         let domain = if is_evm {
             self.domain(transfer)
         } else {
@@ -119,7 +120,9 @@ fn truth(field: Option<&Field<'_>>, what: &str, right: Option<&str>, symbol: &st
     let Some((field, text)) = field.and_then(|field| Some((field, field.text("a text")?))) else { return };
     match right {
         Some(right) if right == text => {}
-        Some(right) => field.wrong(format_args!("{text:?} is not the {what} of this {symbol}, {right:?} would be right")),
+        Some(right) => {
+            field.wrong(format_args!("{text:?} is not the {what} of this {symbol}, {right:?} would be right"))
+        }
         None => field.wrong(format_args!("this {symbol} has no {what}")),
     }
 }

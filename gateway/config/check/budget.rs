@@ -29,13 +29,18 @@ pub(super) fn check(root: &Section<'_>, config: &Config) {
         let name: &str = &offered.plan.name;
         (accepts.bytes(&offered.price) + json_bytes(&[&offered.description, name]), "plan", name)
     });
-    let (Some((json, kind, name)), Some(pay_to)) = (plans.chain(largest_route).max(), root.field("pay_to")) else { return };
+    let (Some((json, kind, name)), Some(pay_to)) = (plans.chain(largest_route).max(), root.field("pay_to")) else {
+        return;
+    };
     let header = (json + FRAME_BYTES + config.server.public_url.len()).div_ceil(3) * 4;
     let text = format!("make the challenge of {kind} {name:?} a header of about {header} bytes");
     if header > HEADER_BYTES_MAX {
-        pay_to.wrong(format_args!("{text}, which buyers' clients refuse: fewer networks or a shorter description would be right"));
+        pay_to.wrong(format_args!(
+            "{text}, which buyers' clients refuse: fewer networks or a shorter description would be right"
+        ));
     } else if header > HEADER_BYTES_WARN {
-        pay_to.warn(format_args!("{text}, which some proxies refuse: fewer networks or a shorter description are safer"));
+        pay_to
+            .warn(format_args!("{text}, which some proxies refuse: fewer networks or a shorter description are safer"));
     }
 }
 

@@ -21,7 +21,9 @@ pub(super) fn check(root: &Section<'_>, around: &Surroundings<'_>) -> Option<Fac
     let section = root.field("facilitator")?.section(KEYS)?;
     let allow_http = section.field("allow_http").and_then(|field| field.flag()).unwrap_or(false);
     let url = section.required("url", EXAMPLE).and_then(|field| url(&field, allow_http));
-    let headers = section.field("headers").and_then(|field| field.members("a table like { Authorization = { env = \"TOKEN\" } }"));
+    let headers = section
+        .field("headers")
+        .and_then(|field| field.members("a table like { Authorization = { env = \"TOKEN\" } }"));
     let headers = headers.unwrap_or_default();
     Some(FacilitatorConfig {
         url: url.unwrap_or_default().into(),

@@ -87,7 +87,10 @@ impl Sold {
             _ => return,
         };
         if root.field("facilitator").is_none() {
-            root.missing("facilitator", format_args!("and {what}; a table with url = \"https://x402.org/facilitator\""));
+            root.missing(
+                "facilitator",
+                format_args!("and {what}; a table with url = \"https://x402.org/facilitator\""),
+            );
         }
         if receivers.none_named {
             root.missing("pay_to", format_args!("and {what}; a table like {{ base = \"0x…\" }}"));

@@ -22,7 +22,9 @@ pub(super) fn check(root: &Section<'_>, server: &ServerConfig, receivers: &Recei
         let name = section.required("name", "a name like \"nano\"").and_then(|field| {
             let name = name(&field)?;
             match names.iter().find(|(earlier, _)| *earlier == name) {
-                Some((_, earlier)) => field.wrong(format_args!("{name:?} is the plan of line {} already", earlier.line())),
+                Some((_, earlier)) => {
+                    field.wrong(format_args!("{name:?} is the plan of line {} already", earlier.line()))
+                }
                 None => names.push((name, field)),
             }
             Some(name)

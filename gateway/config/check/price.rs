@@ -30,13 +30,16 @@ pub(super) fn check(field: &Field<'_>, receivers: &Receivers) -> Option<Price> {
 /// Warns of a price that clients refuse unless told otherwise.
 pub(super) fn warn_if_above_a_dollar(field: &Field<'_>, price: &Price, receivers: &Receivers) {
     let is_above = receivers.list.iter().any(|receiver| {
-        receiver.asset_for(price).is_some_and(|asset| match (price.on(asset), Price::parse("$1").map(|one| one.on(asset))) {
-            (Ok(amount), Ok(Ok(one))) => amount > one,
-            _ => false,
+        receiver.asset_for(price).is_some_and(|asset| {
+            match (price.on(asset), Price::parse("$1").map(|one| one.on(asset))) {
+                (Ok(amount), Ok(Ok(one))) => amount > one,
+                _ => false,
+            }
         })
     });
     if is_above {
-        field.warn(format_args!("{price} is above $1: default @x402 clients refuse more than $1 unless told otherwise"));
+        field
+            .warn(format_args!("{price} is above $1: default @x402 clients refuse more than $1 unless told otherwise"));
     }
 }
 
@@ -50,7 +53,9 @@ fn amount(price: &Price, receiver: &Receiver, asset: &Asset) -> Result<AtomicAmo
     let too_large = || AmountProblem { what: "is too large".to_owned(), asset: name.clone() };
     match price.on(asset) {
         // Solana's token amounts have 64 bits.
-        Ok(amount) if receiver.network.family() == Family::Solana && amount.atomic() > u64::MAX.into() => Err(too_large()),
+        Ok(amount) if receiver.network.family() == Family::Solana && amount.atomic() > u64::MAX.into() => {
+            Err(too_large())
+        }
         Ok(amount) => Ok(amount),
         Err(PriceError::Amount { error: error @ AmountError::TooPrecise { .. }, decimals, .. }) => {
             Err(AmountProblem { what: error.to_string(), asset: format!("{name} has {decimals}") })
@@ -81,7 +86,8 @@ fn written(field: &Field<'_>, price: &Price) -> String {
 
 fn atomic(field: &Field<'_>) -> Option<Price> {
     let section = field.section(&["amount", "asset"])?;
-    let (amount, asset) = (section.required("amount", "atomic units as a text"), section.required("asset", "an address"));
+    let (amount, asset) =
+        (section.required("amount", "atomic units as a text"), section.required("asset", "an address"));
     let (amount, asset) = (amount?, asset?);
     let units = amount.read(AtomicAmount::parse(amount.text("atomic units as a text, \"1000\" for example")?))?;
     let units = amount.read(if units.is_zero() { Err(PriceError::Zero) } else { Ok(units) })?;

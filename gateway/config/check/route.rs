@@ -181,7 +181,8 @@ fn methods(field: &Field<'_>) -> Option<Methods> {
 
 fn method(element: &Field<'_>) -> Option<Method> {
     let text = element.text("a method like \"GET\"")?;
-    let is_token = Method::from_bytes(text.as_bytes()).ok().filter(|_| !text.contains(|c: char| c.is_ascii_lowercase()));
+    let is_token =
+        Method::from_bytes(text.as_bytes()).ok().filter(|_| !text.contains(|c: char| c.is_ascii_lowercase()));
     let method = element.read(is_token.ok_or("is not a method in capitals like \"GET\""))?;
     let refused = method == Method::CONNECT || method == Method::TRACE;
     element.read(if refused { Err("is a method that the gateway refuses") } else { Ok(method) })
@@ -202,7 +203,8 @@ fn upstream(field: &Field<'_>, upstreams: &Upstreams) -> Option<Arc<str>> {
 fn mime_type(field: &Field<'_>) -> Option<Arc<str>> {
     let text = field.text("a media type like \"application/json\"")?;
     let essence = text.split(';').next().unwrap_or_default().trim_end();
-    let is_token = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&b));
+    let is_token =
+        |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&b));
     let right = text.len() <= MIME_TYPE_BYTES_MAX
         && text.bytes().all(|b| b.is_ascii_graphic() || b == b' ')
         && essence.split_once('/').is_some_and(|(kind, subtype)| is_token(kind) && is_token(subtype));

@@ -57,8 +57,10 @@ fn conflicts(placed: &[Placed<'_>]) {
     for (index, conflict) in Router::new(&routes).err().unwrap_or_default() {
         let Some((field, route)) = placed.get(index) else { continue };
         let before = placed.iter().take(index);
-        let same = |other: &&Placed<'_>| other.1.pattern.as_str() == conflict.0 && overlap(&other.1.methods, &route.methods);
-        let line = before.clone().find(same).map(|(earlier, _)| format!(" (line {})", earlier.line())).unwrap_or_default();
+        let same =
+            |other: &&Placed<'_>| other.1.pattern.as_str() == conflict.0 && overlap(&other.1.methods, &route.methods);
+        let line =
+            before.clone().find(same).map(|(earlier, _)| format!(" (line {})", earlier.line())).unwrap_or_default();
         field.wrong(format_args!(
             "{:?} matches the same requests as {:?}{line}, other methods or one route would be right",
             route.pattern.as_str(),

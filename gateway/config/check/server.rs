@@ -59,7 +59,10 @@ fn public_url(server: &Section<'_>, listen: &[ListenAddr]) -> Location {
     };
     let Some(field) = server.field("public_url") else {
         let url = fallback.url();
-        server.warn("public_url", format_args!("is missing, so buyers are told {url:?}, which only this machine can reach"));
+        server.warn(
+            "public_url",
+            format_args!("is missing, so buyers are told {url:?}, which only this machine can reach"),
+        );
         return fallback;
     };
     let text = field.text("an origin like \"https://api.example.com\"");

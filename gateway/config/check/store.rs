@@ -25,7 +25,9 @@ fn path(field: &Field<'_>, around: &Surroundings<'_>) -> Option<PathBuf> {
     let text = field.text("a text like \"sqlite:tollgate.db\"")?;
     let result = match text.split_once(':') {
         Some(("postgres" | "postgresql", _)) => Err("is a PostgreSQL database, this version has sqlite only"),
-        Some(("sqlite", ":memory:" | "//:memory:")) => Err("forgets payments when the gateway stops, a file would be right"),
+        Some(("sqlite", ":memory:" | "//:memory:")) => {
+            Err("forgets payments when the gateway stops, a file would be right")
+        }
         Some(("sqlite", path)) => match path.strip_prefix("//").unwrap_or(path) {
             "" => Err("names no file"),
             path if path.contains('?') => Err("has options, a path alone would be right"),

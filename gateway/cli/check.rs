@@ -1,0 +1,104 @@
+//! `tollgate check FILE`: everything that is wrong with a file, or what it says in a few lines.
+
+use std::io::{stderr, stdout};
+use std::path::Path;
+use std::process::ExitCode;
+
+use super::print;
+use crate::config::{Config, FacilitatorConfig, Loaded, Sale, load};
+use crate::pricing::{Kinds, Price, Unlisted};
+use crate::x402::facilitator::SupportedResponse;
+
+/// Asks a facilitator what it settles; the error is a sentence for people.
+pub type Ask<'a> = &'a dyn Fn(&FacilitatorConfig) -> Result<SupportedResponse, String>;
+
+/// Checks a file; with `ask`, also what its facilitator settles. Fails if anything is wrong, not if there are warnings.
+pub fn run(path: &Path, ask: Option<Ask<'_>>) -> ExitCode {
+    let Loaded { config, warnings } = match load(path) {
+        Ok(loaded) => loaded,
+        Err(problems) => {
+            print(stderr(), &problems.to_string());
+            return ExitCode::FAILURE;
+        }
+    };
+    for warning in warnings {
+        print(stderr(), &format!("warning: {warning}"));
+    }
+    if let (Some(ask), Some(facilitator)) = (ask, &config.facilitator) {
+        match ask(facilitator).map(|supported| online(&config, &supported)) {
+            Ok(Online { warnings, problems }) => {
+                warnings.iter().for_each(|warning| print(stderr(), &format!("warning: {warning}")));
+                problems.iter().for_each(|problem| print(stderr(), problem));
+                if !problems.is_empty() {
+                    return ExitCode::FAILURE;
+                }
+            }
+            Err(error) => {
+                print(stderr(), &format!("{} does not say what it settles: {error}", facilitator.url));
+                return ExitCode::FAILURE;
+            }
+        }
+    }
+    print(stdout(), &summary(path, &config));
+    ExitCode::SUCCESS
+}
+
+/// What a facilitator's word means for a configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Online {
+    /// Networks that nothing will be offered on.
+    pub warnings: Vec<String>,
+    /// What nobody could pay.
+    pub problems: Vec<String>,
+}
+
+/// Compares a configuration with what its facilitator settles.
+pub fn online(config: &Config, supported: &SupportedResponse) -> Online {
+    let kinds = Kinds::from_supported(supported, &Kinds::unknown());
+    let omissions = config.omissions(&kinds);
+    let receivers = config.receivers.iter();
+    let paid: Vec<_> =
+        receivers.filter(|receiver| !omissions.iter().any(|left_out| left_out.network == receiver.network)).collect();
+    let unpayable = |price: &Price| !paid.iter().any(|receiver| receiver.asset_for(price).is_some());
+    let routes = config.routes.iter().filter(|route| route.sale.price().is_some_and(unpayable));
+    let plans = config.plans.iter().filter(|plan| unpayable(&plan.price));
+    let problem = |what: String| format!("{what} cannot be paid: the facilitator settles on none of its networks");
+    Online {
+        warnings: omissions.iter().map(ToString::to_string).collect(),
+        problems: routes
+            .map(|route| problem(format!("route {}", route.pattern)))
+            .chain(plans.map(|plan| problem(format!("plan {}", plan.plan.name))))
+            .collect(),
+    }
+}
+
+/// What a file says, in one paragraph.
+pub fn summary(path: &Path, config: &Config) -> String {
+    let count = |wanted: fn(&Sale) -> bool| config.routes.iter().filter(|route| wanted(&route.sale)).count();
+    let kinds = [
+        (count(|sale| matches!(sale, Sale::PerCall(_))), "paid per call"),
+        (count(|sale| matches!(sale, Sale::PlanOnly(_))), "for plans"),
+        (count(|sale| matches!(sale, Sale::Either(..))), "either way"),
+        (count(|sale| matches!(sale, Sale::Free)), "free"),
+    ];
+    let kinds: Vec<_> =
+        kinds.iter().filter(|(count, _)| *count > 0).map(|(count, kind)| format!("{count} {kind}")).collect();
+    let kinds = if kinds.is_empty() { String::new() } else { format!(" ({})", kinds.join(", ")) };
+    let plans: Vec<_> = config.plans.iter().map(|plan| format!("{} {}", plan.plan.name, plan.price)).collect();
+    let plans = if plans.is_empty() { String::new() } else { format!(" ({})", plans.join(", ")) };
+    let networks: Vec<_> = config.receivers.iter().map(|receiver| &*receiver.name).collect();
+    let settled = match &config.facilitator {
+        Some(facilitator) => format!("paid on {}, settled by {}", networks.join(", "), facilitator.url),
+        None => "nothing is paid for".to_owned(),
+    };
+    let unlisted = match config.server.unlisted {
+        Unlisted::Free => "forwarded free",
+        Unlisted::Deny => "refused",
+    };
+    format!(
+        "{}: no problems. {} routes{kinds}, {} plans{plans}; {settled}. Paths that no route names are {unlisted}.",
+        path.display(),
+        config.routes.len(),
+        config.plans.len(),
+    )
+}

@@ -1,0 +1,136 @@
+//! `tollgate explain FILE METHOD URL`: which route a request meets, what it costs, and why.
+
+use std::fmt::Write as _;
+use std::io::{stderr, stdout};
+use std::path::Path;
+use std::process::ExitCode;
+
+use http::Method;
+
+use super::print;
+use crate::config::{Config, Receiver, RouteConfig, load};
+use crate::pricing::{Endpoint, Found, Kinds, Price, Route, SettleTiming, Target, Unlisted};
+
+/// Explains a request of a file. Fails if the file is wrong or the request is none.
+pub fn run(path: &Path, method: &str, url: &str) -> ExitCode {
+    let loaded = match load(path) {
+        Ok(loaded) => loaded,
+        Err(problems) => {
+            print(stderr(), &problems.to_string());
+            return ExitCode::FAILURE;
+        }
+    };
+    match explain(&loaded.config, method, url) {
+        Ok(text) => {
+            print(stdout(), &text);
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            print(stderr(), &error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What becomes of a request, line by line. `url` is absolute, or a path with its query.
+///
+/// # Errors
+/// A sentence, if the method or the URL is none.
+pub fn explain(config: &Config, method: &str, url: &str) -> Result<String, String> {
+    let method = Method::from_bytes(method.as_bytes()).map_err(|_| format!("{method:?} is not a method"))?;
+    let raw = target(url).ok_or_else(|| format!("{url:?} is neither a URL nor a path"))?;
+    let target = match Target::parse(raw.as_bytes()) {
+        Ok(target) => target,
+        Err(error) => return Ok(format!("{method} {raw}\nrefused    400, {error}")),
+    };
+    let mut text = format!("{method} {target}");
+    // What the facilitator settles is not known here, and does not change which route it is.
+    let (table, _) = config.price_table(&Kinds::unknown());
+    match table.find(&method, target.path()) {
+        Found::Route(found) => match config.routes.iter().enumerate().find(|(_, route)| is_same(route, &found)) {
+            Some((index, route)) => push_route(&mut text, config, index, route),
+            None => push(&mut text, "route", found.pattern.as_str()),
+        },
+        Found::Endpoint(endpoint) => push(&mut text, "gateway", endpoint_text(endpoint)),
+        Found::Unlisted => match config.server.unlisted {
+            Unlisted::Free => {
+                push(&mut text, "route", "none; unlisted = \"free\" forwards it, and nothing is asked");
+                push_upstream(&mut text, config, "");
+            }
+            Unlisted::Deny => push(&mut text, "route", "none; unlisted = \"deny\" answers 404"),
+        },
+    }
+    Ok(text)
+}
+
+/// Path and query of a URL, as a client would send them.
+fn target(url: &str) -> Option<&str> {
+    if url.starts_with('/') {
+        return Some(url);
+    }
+    let (_, rest) = url.split_once("://")?;
+    match rest.find(['/', '?']) {
+        Some(at) => rest.get(at..).filter(|target| target.starts_with('/')),
+        None => Some("/"),
+    }
+}
+
+fn is_same(route: &RouteConfig, found: &Route) -> bool {
+    route.pattern == found.pattern && route.methods == found.methods
+}
+
+fn endpoint_text(endpoint: Endpoint) -> &'static str {
+    match endpoint {
+        Endpoint::Pricing => "the price list, free",
+        Endpoint::Purchase => "the sale of plans",
+        Endpoint::Status => "the state of a subscription, free",
+        Endpoint::Unknown => "404, this prefix is the gateway's own",
+    }
+}
+
+fn push_route(text: &mut String, config: &Config, index: usize, route: &RouteConfig) {
+    push(text, "route", &format!("{} {} (routes[{index}])", route.methods, route.pattern));
+    push_upstream(text, config, &route.upstream);
+    if let Some(price) = route.sale.price() {
+        let timing = match route.settle {
+            SettleTiming::After => "settled when the upstream has answered well",
+            SettleTiming::Before => "settled before the upstream is asked",
+        };
+        push(text, "price", &format!("{price} for this call, {timing}"));
+        config.receivers.iter().filter_map(|receiver| way(receiver, price)).for_each(|way| push(text, "", &way));
+    }
+    if let Some(units) = route.sale.units() {
+        let plans: Vec<_> = config.plans.iter().map(|plan| &*plan.plan.name).collect();
+        push(text, "units", &format!("{units} of a plan, with a key of {}", plans.join(", ")));
+    }
+    if route.sale.price().is_none() && route.sale.units().is_none() {
+        push(text, "price", "free");
+    }
+}
+
+fn push_upstream(text: &mut String, config: &Config, name: &str) {
+    if let Some(upstream) = config.upstreams.get(name) {
+        let scheme = if upstream.tls { "https" } else { "http" };
+        let host = if upstream.host.contains(':') { format!("[{}]", upstream.host) } else { upstream.host.to_string() };
+        push(text, "upstream", &format!("{scheme}://{host}:{}", upstream.port));
+    }
+}
+
+/// One way to pay a price, in numbers for people and for the chain.
+fn way(receiver: &Receiver, price: &Price) -> Option<String> {
+    let asset = receiver.asset_for(price)?;
+    let amount = price.on(asset).ok()?;
+    let waits = if receiver.needs_fee_payer() { ", once the facilitator names a fee payer" } else { "" };
+    Some(format!(
+        "{} {} = {amount} atomic units on {} ({}), to {}{waits}",
+        amount.to_decimal(asset.decimals),
+        asset.symbol,
+        receiver.name,
+        receiver.network,
+        receiver.pay_to,
+    ))
+}
+
+fn push(text: &mut String, what: &str, line: &str) {
+    let _ = write!(text, "\n{what:<10} {line}");
+}
