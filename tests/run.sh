@@ -1,0 +1,30 @@
+#!/bin/sh
+# Every test there is: form, lints, documentation, unit and integration tests, the sample configurations, and the
+# end-to-end tests with real clients, a real EVM chain and a real facilitator. What those need is installed from the
+# registries into target/e2e-cache.
+set -eu
+cd "$(dirname "$0")/.."
+
+. examples/needs.sh
+need_to_build
+need node nodejs
+need npm npm
+need python3 python3
+python3 -c 'import ensurepip' 2>/dev/null || missing="${missing:-} python3-venv"
+install_missing
+
+step() {
+  printf '\n== %s\n' "$*"
+  "$@" </dev/null
+}
+
+export CARGO_TERM_COLOR=never
+step cargo fmt --check
+step cargo clippy --locked --all-targets --quiet -- -D warnings
+RUSTDOCFLAGS="-D warnings" step cargo doc --locked --no-deps --quiet
+step cargo test --locked --quiet
+step cargo build --release --locked --quiet
+bin=${CARGO_TARGET_DIR:-target}/release/tollgate
+step "$bin" demo --walk --port 28402
+TOLLGATE_BIN=$bin step tests/e2e/run.sh
+printf '\nall tests passed\n'
