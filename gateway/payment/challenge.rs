@@ -3,8 +3,9 @@
 //! Version 2 reads the header, version 1 the body; the carriers do not overlap, so both are sent. The texts are put
 //! together from parts that the terms hold ready, since this is the answer that strangers ask for most.
 
+use super::plan_list::plan_names_json;
 use super::quote::MEMBER;
-use super::{QuoteMint, Refused, plans_json};
+use super::{QuoteMint, Refused};
 use crate::pricing::{Offer, PriceTable, Terms};
 use crate::x402::codec;
 
@@ -132,28 +133,14 @@ fn hint(offer: Option<&Offer>, request: Unserved<'_>) -> String {
 }
 
 fn push_v2(text: &mut String, terms: &Terms, quote: &str) {
-    let requirements = json(&terms.requirements());
-    // `extra` is the last member: the quote goes before the two braces that end it and the whole.
-    text.push_str(requirements.strip_suffix("}}").unwrap_or(&requirements));
-    if !terms.extra.is_empty() {
-        text.push(',');
-    }
-    text.push('"');
-    text.push_str(MEMBER);
-    text.push_str(r#"":""#);
-    text.push_str(quote);
-    text.push_str(r#""}}"#);
+    text.push_str(&terms.v2_head);
+    text.push_str(&format!(r#""{MEMBER}":"{quote}"}}}}"#));
 }
 
 fn push_v1(text: &mut String, offer: &Offer, terms: &Terms, resource: &str) {
-    let requirements = terms.requirements();
-    let (amount, pay_to) = (json(&terms.amount), json(&requirements.pay_to));
-    let (network, asset) = (json(&terms.v1_network.unwrap_or_default()), json(&requirements.asset));
-    let (timeout, extra) = (terms.max_timeout_seconds, json(&terms.extra));
     let (description, mime_type) = (json(&offer.description), json(&offer.mime_type));
-    text.push_str(&format!(
-        r#"{{"scheme":"exact","network":{network},"maxAmountRequired":{amount},"resource":{resource},"description":{description},"mimeType":{mime_type},"payTo":{pay_to},"maxTimeoutSeconds":{timeout},"asset":{asset},"extra":{extra}}}"#
-    ));
+    text.push_str(&terms.v1_head);
+    text.push_str(&format!(r#","resource":{resource},"description":{description},"mimeType":{mime_type}}}"#));
 }
 
 /// The part of the body that is the same for all: number, word, sentence, time, details, and where plans are sold.
@@ -171,7 +158,7 @@ fn finish(mut body: String, resource: &str, hint: &str, request: Unserved<'_>) -
     }
     if request.plans {
         body.push_str(r#","plans":"#);
-        body.push_str(&json(&plans_json(table)));
+        body.push_str(&json(&plan_names_json(table)));
     }
     body.push('}');
     body

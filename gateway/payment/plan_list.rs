@@ -3,7 +3,17 @@ use serde_json::{Value, json};
 use crate::plans::Units;
 use crate::pricing::{PlanOffer, PriceTable};
 
-/// The plans as `/x402/pricing` and challenges list them, in the order of the configuration.
+/// The plans as challenges list them: what to ask for, and the price in words.
+pub(super) fn plan_names_json(table: &PriceTable) -> Value {
+    let purchase = table.endpoint_url("purchase");
+    let short = |offered: &PlanOffer| {
+        let name = &*offered.plan.name;
+        json!({ "name": name, "price": offered.price.to_string(), "purchaseUrl": format!("{purchase}?plan={name}") })
+    };
+    table.plans.iter().map(|offered| short(offered)).collect()
+}
+
+/// The plans as `/x402/pricing` lists them, in the order of the configuration.
 pub fn plans_json(table: &PriceTable) -> Value {
     let purchase = table.endpoint_url("purchase");
     table.plans.iter().map(|offered| plan_json(offered, &purchase)).collect()

@@ -46,6 +46,10 @@ pub struct Terms {
     pub v1_network: Option<&'static str>,
     /// sha256 of the canonical JSON of the requirements: what a quote is bound to.
     pub digest: [u8; 32],
+    /// The entry of a v2 challenge as text, open at the end of `extra`.
+    pub v2_head: String,
+    /// The entry of a v1 challenge as text, open at the end; empty if there is none.
+    pub v1_head: String,
 }
 
 /// A plan with its price.
@@ -107,9 +111,15 @@ impl Terms {
             extra.insert("assetTransferMethod".to_owned(), Value::from("permit2"));
         }
         extra.extend(more);
+        let empty = String::new();
+        let (v2_head, v1_head) = (empty.clone(), empty);
+        let digest = [0; 32];
         let mut terms =
-            Self { network, asset, amount, pay_to, max_timeout_seconds, extra, v1_network, digest: [0; 32] };
-        terms.digest = digest(&terms.requirements());
+            Self { network, asset, amount, pay_to, max_timeout_seconds, extra, v1_network, digest, v2_head, v1_head };
+        let requirements = terms.requirements();
+        terms.digest = self::digest(&requirements);
+        terms.v2_head = v2_head_of(&requirements);
+        terms.v1_head = v1_network.map(|network| v1_head_of(&requirements, network)).unwrap_or_default();
         terms
     }
 
@@ -139,6 +149,32 @@ impl Terms {
             && same_address(&echo.pay_to, &self.pay_to)
             && self.extra.iter().all(|(name, ours)| echo.extra.get(name) == Some(ours))
     }
+}
+
+/// `extra` is the last member and ends with the whole: what is cut off are the two braces.
+fn v2_head_of(requirements: &v2::PaymentRequirements) -> String {
+    let mut text = serde_json::to_string(requirements).unwrap_or_default();
+    text.truncate(text.len().saturating_sub(2));
+    if !requirements.extra.is_empty() {
+        text.push(',');
+    }
+    text
+}
+
+/// What is left out is what differs between requests: `resource`, `description`, `mimeType`.
+fn v1_head_of(requirements: &v2::PaymentRequirements, network: &str) -> String {
+    let members = serde_json::json!({
+        "scheme": "exact",
+        "network": network,
+        "maxAmountRequired": requirements.amount,
+        "payTo": requirements.pay_to,
+        "maxTimeoutSeconds": requirements.max_timeout_seconds,
+        "asset": requirements.asset,
+        "extra": requirements.extra,
+    });
+    let mut text = members.to_string();
+    text.truncate(text.len().saturating_sub(1));
+    text
 }
 
 /// The digest of requirements whatever the order of their members: `serde_json` keeps maps sorted.

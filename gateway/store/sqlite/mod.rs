@@ -6,7 +6,9 @@
 mod rows;
 mod writer;
 
-use std::path::Path;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +30,8 @@ pub struct SqliteStore {
     readers: SqlitePool,
     writer: Writer,
     claims: Claims,
+    /// Held as long as the store is: claims are in memory, so a second gateway would not see them.
+    _lock: File,
 }
 
 impl SqliteStore {
@@ -37,6 +41,9 @@ impl SqliteStore {
     /// # Errors
     /// [`StoreError::Failed`] if the file cannot be opened, locked or migrated.
     pub async fn open(path: &Path, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
+        let lock = lock(path)?;
+        // Made here, so that nobody else can read the payments in it.
+        private(path)?;
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)
@@ -56,8 +63,30 @@ impl SqliteStore {
             .map_err(|error| StoreError::Failed(error.to_string()))?;
         sqlx::query("UPDATE subscriptions SET leased = 0 WHERE leased > 0").execute(&mut connection).await?;
         let readers = SqlitePoolOptions::new().max_connections(4).connect_with(options.read_only(true)).await?;
-        Ok(Self { readers, writer: Writer::start(connection, clock), claims: Claims::default() })
+        Ok(Self { readers, writer: Writer::start(connection, clock), claims: Claims::default(), _lock: lock })
     }
+}
+
+/// The right to be the only gateway on this file. The system takes it back when the process ends, however it ends.
+fn lock(path: &Path) -> Result<File, StoreError> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".lock");
+    let file = private(&PathBuf::from(beside))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            Err(StoreError::Failed(format!("another gateway is using {}", path.display())))
+        }
+        Err(TryLockError::Error(error)) => {
+            Err(StoreError::Failed(format!("{} cannot be locked: {error}", path.display())))
+        }
+    }
+}
+
+/// Opens or makes a file that only its owner may read.
+fn private(path: &Path) -> Result<File, StoreError> {
+    let options = OpenOptions::new().create(true).truncate(false).read(true).write(true).mode(0o600).clone();
+    options.open(path).map_err(|error| StoreError::Failed(format!("{}: {error}", path.display())))
 }
 
 #[async_trait]
