@@ -62,6 +62,8 @@ describe("after a crash", () => {
   test("a call's payment is still spent", async () => {
     const { payer, headers } = await prepared(weather);
     assert.equal((await fetch(weather, { headers })).status, 200);
+    // The gateway notes the delivery after the answer has left; a repeat waits for that.
+    assert.equal((await fetch(weather, { headers })).status, 409);
 
     await crash();
 

@@ -19,7 +19,7 @@ export async function startWorld(tables, options = {}) {
     const upstream = await startUpstream();
     started.push(upstream.stop);
     const payTo = privateKeyToAccount(generatePrivateKey()).address;
-    const env = { ...options.env, TEST_RPC_URL: chain.url };
+    const env = { ...options.env };
     const gateway = await startGateway({ upstream, facilitator, payTo, tables, ...options, env });
     started.push(gateway.remove);
     return { chain, facilitator, upstream, gateway, payTo, url: gateway.url, stop };
