@@ -93,6 +93,11 @@ impl ApiKey {
         &self.0
     }
 
+    /// Its first characters, for telling keys apart in logs.
+    pub fn beginning(&self) -> &str {
+        self.0.get(..12).unwrap_or("")
+    }
+
     /// What may be stored of it.
     pub fn hash(&self) -> KeyHash {
         KeyHash::of(&self.0)
@@ -101,7 +106,7 @@ impl ApiKey {
 
 impl fmt::Debug for ApiKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ApiKey({}…)", self.0.get(..12).unwrap_or(""))
+        write!(f, "ApiKey({}…)", self.beginning())
     }
 }
 

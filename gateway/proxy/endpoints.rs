@@ -16,6 +16,18 @@ use crate::plans::Units;
 use crate::pricing::{Endpoint, PlanOffer};
 use crate::resource_server::{Denial, Market, ResourceServer, Sold, Status};
 
+/// The answer of an endpoint, and what came of a purchase.
+pub(super) struct Served {
+    pub(super) answer: Answer,
+    pub(super) result: Option<Result<Box<Sold>, Denial>>,
+}
+
+impl From<Answer> for Served {
+    fn from(answer: Answer) -> Self {
+        Self { answer, result: None }
+    }
+}
+
 impl Wording<'_> {
     /// Answers a request for one of them.
     pub(super) async fn endpoint(
@@ -24,22 +36,22 @@ impl Wording<'_> {
         facts: &Facts,
         server: &Arc<ResourceServer>,
         market: &Arc<Market>,
-    ) -> (Answer, Option<Denial>) {
+    ) -> Served {
         let allowed: &[Method] = match endpoint {
             Endpoint::Purchase => &[Method::GET, Method::HEAD, Method::POST],
             _ => &[Method::GET, Method::HEAD],
         };
         if endpoint == Endpoint::Unknown {
-            return (self.problem(404, "not_found", "There is no such endpoint.", json!({})), None);
+            return self.problem(404, "not_found", "There is no such endpoint.", json!({})).into();
         }
         if !allowed.contains(&facts.method) {
             let names: Vec<_> = allowed.iter().map(Method::as_str).collect();
             let answer = self.problem(405, "method_not_allowed", "The method is not allowed here.", json!({}));
-            return (answer.with("Allow", names.join(", ").as_str()), None);
+            return answer.with("Allow", names.join(", ").as_str()).into();
         }
         match endpoint {
-            Endpoint::Pricing => (self.pricing(), None),
-            Endpoint::Status => (self.status(facts, server).await, None),
+            Endpoint::Pricing => self.pricing().into(),
+            Endpoint::Status => self.status(facts, server).await.into(),
             Endpoint::Purchase | Endpoint::Unknown => self.purchase(facts, server, market).await,
         }
     }
@@ -83,24 +95,19 @@ impl Wording<'_> {
         }
     }
 
-    async fn purchase(
-        &self,
-        facts: &Facts,
-        server: &Arc<ResourceServer>,
-        market: &Arc<Market>,
-    ) -> (Answer, Option<Denial>) {
+    async fn purchase(&self, facts: &Facts, server: &Arc<ResourceServer>, market: &Arc<Market>) -> Served {
         let plan = match self.wanted_plan(facts) {
             Ok(plan) => plan,
-            Err(answer) => return (*answer, None),
+            Err(answer) => return (*answer).into(),
         };
         // HEAD is the challenge's headers: a payment in it would buy something that nobody can read.
         let payment = facts.payment.as_ref().filter(|_| facts.method != Method::HEAD);
         match server.purchase(market, plan, payment.map(http::HeaderValue::as_bytes)).await {
-            Ok(sold) => (self.sold(&sold), None),
+            Ok(sold) => Served { answer: self.sold(&sold), result: Some(Ok(Box::new(sold))) },
             Err(denial) => {
                 let resource = format!("{}?plan={}", market.prices.endpoint_url("purchase"), plan.plan.name);
                 let wanted = Wanted { offer: Some(&plan.offer), resource: &resource, plans: false };
-                (self.denial(&denial, wanted), Some(denial))
+                Served { answer: self.denial(&denial, wanted), result: Some(Err(denial)) }
             }
         }
     }

@@ -6,7 +6,7 @@ use super::facts::Facts;
 use super::upstream::Upstream;
 use crate::payment::PaymentId;
 use crate::pricing::Route;
-use crate::resource_server::{Denial, Pass, Settled};
+use crate::resource_server::{Denial, Pass, Settled, Sold};
 use crate::telemetry::{InFlight, Outcome};
 
 /// One request and its answer, from the first hook to the last.
@@ -43,6 +43,8 @@ pub(super) struct Payment {
     pub(super) asset: String,
     pub(super) amount_atomic: String,
     pub(super) transaction: Option<String>,
+    /// The plan, if that is what was bought, the beginning of its key, and whether it had been sold before.
+    pub(super) plan: Option<(String, String, bool)>,
     pub(super) admit: Duration,
     pub(super) upstream: Duration,
     pub(super) settle: Duration,
@@ -70,9 +72,53 @@ impl Exchange {
             asset: presented.terms.asset.address.to_string(),
             amount_atomic: presented.amount().to_string(),
             transaction,
+            plan: None,
             admit,
             upstream: Duration::ZERO,
             settle: Duration::ZERO,
         });
+    }
+
+    /// Notes the payment that bought a plan.
+    pub(super) fn note_sale(&mut self, sold: &Sold, admit: Duration) {
+        let presented = &sold.presented;
+        self.payment = Some(Payment {
+            id: presented.id.clone(),
+            payer: sold.receipt.payer.clone(),
+            network: presented.terms.network.to_string(),
+            asset: presented.terms.asset.address.to_string(),
+            amount_atomic: presented.amount().to_string(),
+            transaction: Some(sold.receipt.transaction.clone()),
+            plan: Some((sold.subscription.plan.name.to_string(), sold.key.beginning().to_owned(), sold.repeated)),
+            admit,
+            upstream: Duration::ZERO,
+            settle: Duration::ZERO,
+        });
+    }
+}
+
+impl Payment {
+    /// The one line that each paid request has in the log.
+    pub(super) fn event(&self, route: Option<&Route>, outcome: &str, status: u16) {
+        let (plan, key_prefix) = self.plan.as_ref().map_or(("", ""), |(plan, prefix, _)| (plan, prefix));
+        tracing::info!(
+            target: "payment",
+            payment_id = %self.id,
+            route_id = route.map_or("", |route| route.pattern.as_str()),
+            plan_id = plan,
+            key_prefix,
+            payer = self.payer.as_deref().unwrap_or(""),
+            network = self.network,
+            asset = self.asset,
+            amount_atomic = self.amount_atomic,
+            scheme = "exact",
+            outcome,
+            transaction = self.transaction.as_deref().unwrap_or(""),
+            status,
+            admit_ms = self.admit.as_millis(),
+            upstream_ms = self.upstream.as_millis(),
+            settle_ms = self.settle.as_millis(),
+            "payment"
+        );
     }
 }

@@ -98,9 +98,14 @@ impl ProxyHttp for Gateway {
             Found::Endpoint(_) if facts.preflight => Some(preflight(&facts)),
             Found::Endpoint(endpoint) => {
                 exchange.outcome = Some(Outcome::Endpoint);
-                let (answer, denial) = wording().endpoint(endpoint, &facts, &self.server, &market).await;
-                self.metrics.denied(denial.as_ref());
-                Some(answer)
+                let started = Instant::now();
+                let served = wording().endpoint(endpoint, &facts, &self.server, &market).await;
+                match served.result {
+                    Some(Ok(sold)) => exchange.note_sale(&sold, started.elapsed()),
+                    Some(Err(denial)) => self.metrics.denied(&denial),
+                    None => {}
+                }
+                Some(served.answer)
             }
             Found::Unlisted if market.prices.unlisted == Unlisted::Deny => {
                 exchange.outcome = Some(Outcome::Refused);
@@ -246,31 +251,16 @@ impl ProxyHttp for Gateway {
         self.metrics.request(exchange.outcome.unwrap_or(Outcome::UpstreamFailed));
         let delivered = exchange.earned && error.is_none();
         if let Some(payment) = &exchange.payment {
-            let outcome = match (&exchange.denial, &exchange.settled) {
-                (Some(denial), _) => denial.as_str(),
-                (None, Some(_)) if delivered => "settled",
-                (None, Some(_)) => "settled_undelivered",
-                (None, None) => "not_charged",
+            let outcome = match (&exchange.denial, &payment.plan, &exchange.settled) {
+                (Some(denial), ..) => denial.as_str(),
+                (None, Some((.., false)), _) => "sold",
+                (None, Some((.., true)), _) => "repeated",
+                (None, None, Some(_)) if delivered => "settled",
+                (None, None, Some(_)) => "settled_undelivered",
+                (None, None, None) => "not_charged",
             };
             self.metrics.payment(outcome);
-            let route = exchange.route.as_ref().map_or("", |route| route.pattern.as_str());
-            tracing::info!(
-                target: "payment",
-                payment_id = %payment.id,
-                route_id = route,
-                payer = payment.payer.as_deref().unwrap_or(""),
-                network = payment.network,
-                asset = payment.asset,
-                amount_atomic = payment.amount_atomic,
-                scheme = "exact",
-                outcome,
-                transaction = payment.transaction.as_deref().unwrap_or(""),
-                status,
-                admit_ms = payment.admit.as_millis(),
-                upstream_ms = payment.upstream.as_millis(),
-                settle_ms = payment.settle.as_millis(),
-                "payment"
-            );
+            payment.event(exchange.route.as_deref(), outcome, status);
         }
         if let Some(settled) = exchange.settled.take().filter(|_| delivered) {
             self.server.deliver(*settled);
@@ -304,7 +294,7 @@ impl Gateway {
             }
             Err(denial) => {
                 exchange.outcome = Some(denial.outcome());
-                self.metrics.denied(Some(&denial));
+                self.metrics.denied(&denial);
                 Some(self.deny(market, &denial, &route, facts))
             }
         }

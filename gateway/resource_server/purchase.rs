@@ -18,13 +18,15 @@ const REPEAT_WAIT: Duration = Duration::from_secs(60);
 #[derive(Debug, Clone)]
 pub struct Sold {
     /// Which payment bought it.
-    pub payment_id: PaymentId,
+    pub presented: Presented,
     /// What was bought.
     pub subscription: Subscription,
     /// The key in the clear.
     pub key: crate::plans::ApiKey,
     /// The facilitator's receipt.
     pub receipt: SettleResponse,
+    /// Whether the sale had been made before.
+    pub repeated: bool,
 }
 
 /// What a key's holder is told of the subscription behind it.
@@ -67,9 +69,7 @@ impl ResourceServer {
             None => {
                 let verified = verify(market, Claimed::new(presented, claim)).await?;
                 let settled = self.settle(market, verified, Some(&make_sale)).await?;
-                let sold = self.sold(&settled.presented.id, settled.receipt.clone()).await?;
-                self.ledger.delivered(&sold.payment_id).await?;
-                Ok(sold)
+                self.sold(settled.presented.clone(), settled.receipt.clone(), false).await
             }
             Some(record) if !is_the_buyer(&presented, &record) => Err(Denial::Spent(presented.id, None)),
             Some(record) => {
@@ -77,10 +77,9 @@ impl ResourceServer {
                     (State::Settled | State::Delivered, Some(receipt)) => receipt,
                     _ => self.resolve(market, &presented, &record, Some(&make_sale)).await?,
                 };
-                let sold = self.sold(&presented.id, receipt).await?;
-                self.ledger.delivered(&sold.payment_id).await?;
+                let sold = self.sold(presented, receipt, record.receipt.is_some()).await;
                 drop(claim);
-                Ok(sold)
+                sold
             }
         }
     }
@@ -99,15 +98,17 @@ impl ResourceServer {
         Sale { subscription, key: key.hash() }
     }
 
-    /// What the buyer is told, read back from the book.
-    async fn sold(&self, id: &PaymentId, receipt: SettleResponse) -> Result<Sold, Denial> {
-        let subscription = SubscriptionId::of_payment(id.as_str());
+    /// What the buyer is told, read back from the book. From here on it counts as delivered: a repeat with the quote
+    /// gets the same again, and one without it gets nothing.
+    async fn sold(&self, presented: Presented, receipt: SettleResponse, repeated: bool) -> Result<Sold, Denial> {
+        let subscription = SubscriptionId::of_payment(presented.id.as_str());
         let subscription = self.accounts.store().subscription(&subscription).await?.ok_or_else(|| {
-            tracing::error!(payment_id = %id, "a settled purchase has no subscription");
+            tracing::error!(payment_id = %presented.id, "a settled purchase has no subscription");
             Denial::StoreFailed
         })?;
-        let key = self.keys.derive(&subscription.key_prefix, id.as_str(), subscription.id.as_str());
-        Ok(Sold { payment_id: id.clone(), subscription, key, receipt })
+        let key = self.keys.derive(&subscription.key_prefix, presented.id.as_str(), subscription.id.as_str());
+        self.ledger.delivered(&presented.id).await?;
+        Ok(Sold { presented, subscription, key, receipt, repeated })
     }
 }
 

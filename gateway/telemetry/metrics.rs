@@ -128,13 +128,13 @@ impl Metrics {
     }
 
     /// Counts a payment that did not come as far as the upstream.
-    pub fn denied(&self, denial: Option<&Denial>) {
+    pub fn denied(&self, denial: &Denial) {
         use crate::payment::Shortfall;
         match denial {
             // No payment was sent, so none ended.
-            None | Some(Denial::RateLimited(_)) => {}
-            Some(Denial::Shortfall(shortfall)) if !matches!(shortfall, Shortfall::Payment(_)) => {}
-            Some(denial) => self.payment(denial.as_str()),
+            Denial::RateLimited(_) => {}
+            Denial::Shortfall(shortfall) if !matches!(shortfall, Shortfall::Payment(_)) => {}
+            denial => self.payment(denial.as_str()),
         }
     }
 
