@@ -10,6 +10,7 @@ mod pattern;
 mod price;
 mod route;
 mod table;
+mod tree;
 
 pub use kinds::Kinds;
 pub use offer::{Offer, OfferKey, PlanOffer, Terms, digest};

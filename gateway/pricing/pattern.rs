@@ -3,6 +3,9 @@ use std::sync::Arc;
 
 use super::path::{PathError, canonical_path, folded};
 
+/// The longest pattern, in bytes: what is nested deeper than this allows is no API.
+const PATTERN_BYTES_MAX: usize = 1024;
+
 /// A path pattern of the configuration: literal segments, `{name}` for one segment, `{name...}` for the rest.
 ///
 /// `{name...}` at the end matches any rest, the empty one too: `/files/{path...}` is `/files`, `/files/` and all below.
@@ -12,10 +15,14 @@ pub struct Pattern {
     segments: Vec<Segment>,
 }
 
+/// A segment of a pattern.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Segment {
+pub(super) enum Segment {
+    /// Written out, in canonical spelling; empty behind a slash at the end.
     Literal(String),
+    /// `{name}`: one segment, not empty.
     One,
+    /// `{name...}`: what is left, be it nothing.
     Rest,
 }
 
@@ -34,6 +41,9 @@ pub enum PatternError {
     /// A query or fragment.
     #[error("is a path only: queries are not matched")]
     Query,
+    /// More than 1 KiB.
+    #[error("is longer than 1 KiB")]
+    TooLong,
 }
 
 impl Pattern {
@@ -42,6 +52,9 @@ impl Pattern {
     /// # Errors
     /// [`PatternError`].
     pub fn parse(text: &str) -> Result<Self, PatternError> {
+        if text.len() > PATTERN_BYTES_MAX {
+            return Err(PatternError::TooLong);
+        }
         if text.contains(['?', '#']) {
             return Err(PatternError::Query);
         }
@@ -66,26 +79,9 @@ impl Pattern {
         &self.text
     }
 
-    /// The pattern in the words of the `matchit` crate; parameters are named by their place, since two routes may
-    /// call the same place differently. A rest stands also for its empty forms.
-    pub(super) fn matchit(&self) -> Vec<String> {
-        let mut text = String::new();
-        let mut forms = Vec::new();
-        for (index, segment) in self.segments.iter().enumerate() {
-            match segment {
-                Segment::Literal(literal) => text.push_str(&format!("/{literal}")),
-                Segment::One => text.push_str(&format!("/{{p{index}}}")),
-                Segment::Rest => {
-                    forms.push(format!("{text}/"));
-                    if !text.is_empty() {
-                        forms.push(text.clone());
-                    }
-                    text.push_str("/{*rest}");
-                }
-            }
-        }
-        forms.insert(0, text);
-        forms
+    /// Its segments, from left to right.
+    pub(super) fn segments(&self) -> &[Segment] {
+        &self.segments
     }
 
     /// The pattern in the spelling of [`folded`], for finding the twins of a path that careless upstreams confuse.
@@ -126,12 +122,12 @@ mod tests {
 
     #[test]
     fn patterns_have_literals_names_and_a_rest() {
-        let forms = |text| Pattern::parse(text).map(|pattern| pattern.matchit());
-        assert_eq!(forms("/"), Ok(vec!["/".into()]));
-        assert_eq!(forms("/a/{b}/c"), Ok(vec!["/a/{p1}/c".into()]));
-        assert_eq!(forms("/a/{b...}"), Ok(vec!["/a/{*rest}".into(), "/a/".into(), "/a".into()]));
-        assert_eq!(forms("/{b...}"), Ok(vec!["/{*rest}".into(), "/".into()]));
-        assert_eq!(forms("/%77eather"), Ok(vec!["/weather".into()]));
+        let segments = |text| Pattern::parse(text).unwrap().segments;
+        let literal = |text: &str| Segment::Literal(text.to_owned());
+        assert_eq!(segments("/"), [literal("")]);
+        assert_eq!(segments("/a/{b}/c"), [literal("a"), Segment::One, literal("c")]);
+        assert_eq!(segments("/a/{b...}"), [literal("a"), Segment::Rest]);
+        assert_eq!(segments("/%77eather/"), [literal("weather"), literal("")]);
     }
 
     #[test]
@@ -150,5 +146,6 @@ mod tests {
         ] {
             assert_eq!(Pattern::parse(text), Err(error), "{text}");
         }
+        assert_eq!(Pattern::parse(&"/a".repeat(513)), Err(PatternError::TooLong));
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use http::Method;
 
 use super::path::folded;
+use super::tree::Tree;
 use super::{Methods, PlanOffer, Route};
 
 /// Everything that has a price, at one moment. It never changes; a reload makes a new one.
@@ -60,9 +61,9 @@ pub enum Found {
 pub struct Router {
     /// One tree for each method that some route names, so that a route for GET alone does not hide a wider one
     /// from POST.
-    named: HashMap<Method, Tree>,
+    named: HashMap<Method, Trees>,
     /// The tree of all other methods.
-    other: Tree,
+    other: Trees,
     /// How many routes there are.
     len: usize,
 }
@@ -73,11 +74,11 @@ pub struct Router {
 pub struct Conflict(pub String);
 
 #[derive(Debug, Default)]
-struct Tree {
-    exact: matchit::Router<Arc<Route>>,
+struct Trees {
+    exact: Tree,
     /// Priced routes in folded spelling: an upstream that ignores letter case or a trailing slash would otherwise
     /// serve a priced path for free under its twin's name.
-    folded: matchit::Router<Arc<Route>>,
+    folded: Tree,
 }
 
 impl PriceTable {
@@ -127,8 +128,6 @@ impl Router {
                 conflicts.push((index, conflict));
             }
         }
-        // Second, so that `/files` written out wins over the empty rest of `/files/{path...}`.
-        routes.iter().for_each(|route| router.insert_twins(route));
         if conflicts.is_empty() { Ok(router) } else { Err(conflicts) }
     }
 
@@ -149,32 +148,19 @@ impl Router {
     }
 
     fn insert(&mut self, route: &Arc<Route>) -> Result<(), Conflict> {
-        let pattern = route.pattern.matchit().swap_remove(0);
+        let folded = (!route.access.is_free()).then(|| route.pattern.folded());
         let mut result = Ok(());
-        self.each_tree(&route.methods, |tree| {
-            if let Err(error) = tree.exact.insert(pattern.clone(), Arc::clone(route)) {
-                let with = tree.exact.at(&pattern).map_or(error.to_string(), |found| found.value.pattern.to_string());
-                result = Err(Conflict(with));
+        self.each_tree(&route.methods, |trees| {
+            if let Err(taken) = trees.exact.insert(&route.pattern, route) {
+                result = Err(Conflict(taken.pattern.to_string()));
             }
+            // Taken already: then the twin has a price, which is all that matters.
+            folded.iter().for_each(|pattern| drop(trees.folded.insert(pattern, route)));
         });
         result
     }
 
-    fn insert_twins(&mut self, route: &Arc<Route>) {
-        let empty_rests = route.pattern.matchit().split_off(1);
-        let folded = if route.access.is_free() { Vec::new() } else { route.pattern.folded().matchit() };
-        self.each_tree(&route.methods, |tree| {
-            for pattern in &empty_rests {
-                // Taken already: then somebody wrote a route for it.
-                let _ = tree.exact.insert(pattern.clone(), Arc::clone(route));
-            }
-            for pattern in &folded {
-                let _ = tree.folded.insert(pattern.clone(), Arc::clone(route));
-            }
-        });
-    }
-
-    fn each_tree(&mut self, methods: &Methods, mut act: impl FnMut(&mut Tree)) {
+    fn each_tree(&mut self, methods: &Methods, mut act: impl FnMut(&mut Trees)) {
         match methods {
             Methods::All => self.named.values_mut().chain([&mut self.other]).for_each(act),
             Methods::Only(methods) => {
@@ -184,16 +170,13 @@ impl Router {
     }
 }
 
-impl Tree {
+impl Trees {
     fn find(&self, path: &str) -> Option<Arc<Route>> {
-        let found = self.exact.at(path).ok();
+        let found = self.exact.find(path);
         match &found {
-            Some(found) if !found.value.access.is_free() || found.params.is_empty() => Some(Arc::clone(found.value)),
+            Some(found) if !found.route.access.is_free() || found.literal => Some(Arc::clone(found.route)),
             // Free, or unlisted and perhaps free: unless it is the twin of something priced.
-            _ => match self.folded.at(&folded(path)) {
-                Ok(twin) => Some(Arc::clone(twin.value)),
-                Err(_) => found.map(|found| Arc::clone(found.value)),
-            },
+            _ => self.folded.find(&folded(path)).or(found).map(|found| Arc::clone(found.route)),
         }
     }
 }
