@@ -96,9 +96,55 @@ pub fn summary(path: &Path, config: &Config) -> String {
         Unlisted::Deny => "refused",
     };
     format!(
-        "{}: no problems. {} routes{kinds}, {} plans{plans}; {settled}. Paths that no route names are {unlisted}.",
+        "{}: no problems. {}{kinds}, {}{plans}; {settled}. Paths that no route names are {unlisted}.",
         path.display(),
-        config.routes.len(),
-        config.plans.len(),
+        counted(config.routes.len(), "route"),
+        counted(config.plans.len(), "plan"),
     )
+}
+
+fn counted(count: usize, noun: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{plural}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(name: &str) -> Config {
+        load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("config").join(name)).unwrap().config
+    }
+
+    #[test]
+    fn a_right_file_is_summed_up() {
+        assert_eq!(
+            summary(Path::new("plans.toml"), &sample("plans.toml")),
+            "plans.toml: no problems. 4 routes (2 for plans, 1 either way, 1 free), 4 plans (trial $0.50, nano $5, \
+             starter $199, pro $699); paid on base, solana, settled by https://x402.org/facilitator. Paths that no \
+             route names are refused."
+        );
+    }
+
+    #[test]
+    fn what_nobody_can_pay_is_a_problem() {
+        let only_v1_base = serde_json::from_value(serde_json::json!({ "kinds": [
+            { "x402Version": 2, "scheme": "exact", "network": "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp" },
+        ]}));
+        let online = online(&sample("smallest.toml"), &only_v1_base.unwrap());
+        assert_eq!(
+            online.warnings,
+            ["nothing is offered on base-sepolia: the facilitator settles no \"exact\" payments there"]
+        );
+        assert_eq!(online.problems, ["route /weather cannot be paid: the facilitator settles on none of its networks"]);
+    }
+
+    #[test]
+    fn a_network_left_out_is_a_warning_while_another_remains() {
+        let only_base = serde_json::from_value(serde_json::json!({ "kinds": [
+            { "x402Version": 2, "scheme": "exact", "network": "eip155:8453" },
+        ]}));
+        let online = online(&sample("per-call.toml"), &only_base.unwrap());
+        assert_eq!((online.warnings.len(), online.problems.len()), (1, 0));
+    }
 }

@@ -4,12 +4,13 @@ use std::fmt::Write as _;
 use std::io::{stderr, stdout};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use http::Method;
 
 use super::print;
 use crate::config::{Config, Receiver, RouteConfig, load};
-use crate::pricing::{Endpoint, Found, Kinds, Price, Route, SettleTiming, Target, Unlisted};
+use crate::pricing::{Access, Endpoint, Found, Kinds, Price, Route, Router, SettleTiming, Target, Unlisted};
 
 /// Explains a request of a file. Fails if the file is wrong or the request is none.
 pub fn run(path: &Path, method: &str, url: &str) -> ExitCode {
@@ -48,7 +49,9 @@ pub fn explain(config: &Config, method: &str, url: &str) -> Result<String, Strin
     let (table, _) = config.price_table(&Kinds::unknown());
     match table.find(&method, target.path()) {
         Found::Route(found) => match config.routes.iter().enumerate().find(|(_, route)| is_same(route, &found)) {
-            Some((index, route)) => push_route(&mut text, config, index, route),
+            Some((index, route)) => {
+                push_route(&mut text, config, index, route, is_twin(&found, &method, target.path()));
+            }
             None => push(&mut text, "route", found.pattern.as_str()),
         },
         Found::Endpoint(endpoint) => push(&mut text, "gateway", endpoint_text(endpoint)),
@@ -79,6 +82,15 @@ fn is_same(route: &RouteConfig, found: &Route) -> bool {
     route.pattern == found.pattern && route.methods == found.methods
 }
 
+/// Whether a path is not the route's own, but one that a careless upstream would take for it.
+fn is_twin(found: &Route, method: &Method, path: &str) -> bool {
+    let Route { pattern, methods, settle, upstream, .. } = found;
+    let (pattern, methods, settle, upstream) = (pattern.clone(), methods.clone(), *settle, Arc::clone(upstream));
+    // Only what has a price has twins.
+    let alone = Arc::new(Route { pattern, methods, access: Access::Free, settle, upstream });
+    Router::new(&[alone]).is_ok_and(|router| router.find(method, path).is_none())
+}
+
 fn endpoint_text(endpoint: Endpoint) -> &'static str {
     match endpoint {
         Endpoint::Pricing => "the price list, free",
@@ -88,8 +100,11 @@ fn endpoint_text(endpoint: Endpoint) -> &'static str {
     }
 }
 
-fn push_route(text: &mut String, config: &Config, index: usize, route: &RouteConfig) {
+fn push_route(text: &mut String, config: &Config, index: usize, route: &RouteConfig, is_twin: bool) {
     push(text, "route", &format!("{} {} (routes[{index}])", route.methods, route.pattern));
+    if is_twin {
+        push(text, "", "upstreams that ignore letter case or a slash at the end serve this path as that route");
+    }
     push_upstream(text, config, &route.upstream);
     if let Some(price) = route.sale.price() {
         let timing = match route.settle {
@@ -133,4 +148,61 @@ fn way(receiver: &Receiver, price: &Price) -> Option<String> {
 
 fn push(text: &mut String, what: &str, line: &str) {
     let _ = write!(text, "\n{what:<10} {line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn explained(method: &str, url: &str) -> String {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/plans.toml");
+        explain(&load(&file).unwrap().config, method, url).unwrap()
+    }
+
+    #[test]
+    fn a_priced_request_is_explained_in_both_numbers() {
+        let text = explained("GET", "https://api.example.com/v1/tokens/base/0xabc?full=1");
+        assert_eq!(
+            text,
+            "\
+GET /v1/tokens/base/0xabc?full=1
+route      GET /v1/tokens/{chain}/{address} (routes[0])
+upstream   http://127.0.0.1:3000
+price      $0.01 for this call, settled when the upstream has answered well
+           0.01 USDC = 10000 atomic units on base (eip155:8453), to 0x209693Bc6afc0C5328bA36FaF03C514EF312287C
+           0.01 USDC = 10000 atomic units on solana (solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp), to \
+EGBQqKn968sVv5cQh5Cr72pSTHfxsuzq7o7asqYB5uEV, once the facilitator names a fee payer
+units      1 of a plan, with a key of trial, nano, starter, pro"
+        );
+    }
+
+    #[test]
+    fn any_other_request_is_explained_too() {
+        for (method, url, line) in [
+            ("POST", "/v1/swap", "units      5 of a plan, with a key of trial, nano, starter, pro"),
+            ("HEAD", "/v1/quotes", "units      0.25 of a plan, with a key of trial, nano, starter, pro"),
+            ("GET", "/v1/status", "price      free"),
+            ("POST", "/v1/quotes", "route      none; unlisted = \"deny\" answers 404"),
+            ("GET", "/x402/pricing", "gateway    the price list, free"),
+            ("GET", "//v1", "refused    400, the path has an empty segment"),
+            ("GET", "https://api.example.com", "route      none; unlisted = \"deny\" answers 404"),
+        ] {
+            assert_eq!(explained(method, url).lines().last(), Some(line), "{method} {url}");
+        }
+    }
+
+    #[test]
+    fn a_twin_is_called_one() {
+        let text = explained("POST", "/V1/Swap/");
+        assert!(text.contains("ignore letter case") && text.contains("/v1/swap/{rest...}"), "{text}");
+        assert!(!explained("POST", "/v1/swap/").contains("ignore letter case"));
+    }
+
+    #[test]
+    fn what_is_no_request_is_an_error() {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/plans.toml");
+        let config = load(&file).unwrap().config;
+        assert_eq!(explain(&config, "G T", "/"), Err("\"G T\" is not a method".to_owned()));
+        assert_eq!(explain(&config, "GET", "weather"), Err("\"weather\" is neither a URL nor a path".to_owned()));
+    }
 }

@@ -152,6 +152,11 @@ impl<'a> Section<'a> {
         self.report.wrong(self.span.start, &self.path, text);
     }
 
+    /// Reports what is wrong with a setting that is absent, or that follows from others.
+    pub(super) fn wrong_setting(&self, key: &str, text: impl fmt::Display) {
+        self.report.wrong(self.span.start, &self.key(key), text);
+    }
+
     /// Reports something worth a second look, about a setting that may be absent.
     pub(super) fn warn(&self, key: &str, text: impl fmt::Display) {
         self.report.warn(self.span.start, &self.key(key), text);
@@ -166,11 +171,6 @@ impl<'a> Section<'a> {
             table: None,
             keys,
         })
-    }
-
-    /// Whether the file has this table.
-    pub(super) fn is_present(&self) -> bool {
-        self.table.is_some()
     }
 
     /// Where problems go.

@@ -145,11 +145,6 @@ impl<'a> Field<'a> {
         &self.path
     }
 
-    /// Where problems go.
-    pub(super) fn report(&self) -> &'a Report<'a> {
-        self.report
-    }
-
     /// The value as it should be shown: in quotes if it is a text, whatever the quotes of the file.
     fn written(&self) -> String {
         match self.value.get_ref() {
@@ -172,7 +167,7 @@ impl<'a> Field<'a> {
             DeValue::String(_) => "a text",
             DeValue::Integer(_) => "a whole number",
             DeValue::Float(_) => "a number",
-            DeValue::Boolean(_) => "true or false",
+            DeValue::Boolean(_) => "a boolean",
             DeValue::Datetime(_) => "a date",
             DeValue::Array(_) => "a list",
             DeValue::Table(_) => "a table",

@@ -64,3 +64,68 @@ fn read(path: &Path) -> std::io::Result<String> {
     }
     Ok(text)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_not_there_is_one_problem() {
+        let problems = load(Path::new("no such file.toml")).unwrap_err();
+        assert_eq!(problems.to_string(), "no such file.toml: cannot be read: No such file or directory (os error 2)");
+    }
+
+    /// The line that the documentation shows.
+    #[test]
+    fn a_problem_says_where_what_and_what_would_be_right() {
+        let text = r#"server = { unlisted = "deny", public_url = "https://api.example.com" }
+upstream = { url = "http://127.0.0.1:3000" }
+facilitator = { url = "https://x402.org/facilitator" }
+pay_to = { base = "0x209693Bc6afc0C5328bA36FaF03C514EF312287C" }
+[[routes]]
+path  = "/weather"
+price = "$0.0000001"
+"#;
+        let problems = parse(text, "tollgate.toml", Path::new(""), &|_| None).unwrap_err();
+        let line = r#"tollgate.toml:7:9 routes[0].price: "$0.0000001" needs 7 decimals, USDC on base has 6"#;
+        assert_eq!(problems.to_string(), line);
+    }
+
+    #[test]
+    fn a_column_counts_characters() {
+        let problems = parse("\u{feff}\"é\" = 1; x", "t.toml", Path::new(""), &|_| None).unwrap_err();
+        assert!(problems.to_string().starts_with("t.toml:1:"), "{problems}");
+        let problems = parse("server = { \"éé\" = 1, nam = 2 }", "t.toml", Path::new(""), &|_| None).unwrap_err();
+        assert!(problems.to_string().contains("t.toml:1:22 server.nam: is no setting"), "{problems}");
+    }
+
+    /// A right file with something put in somewhere.
+    fn mangled() -> impl Strategy<Value = String> {
+        let text = include_str!("../../config/everything.toml");
+        (0..text.len(), "[ -~\n\t\"é]{0,8}", 0usize..20).prop_map(move |(at, insert, cut)| {
+            let at = (0..=at).rev().find(|at| text.is_char_boundary(*at)).unwrap();
+            let (before, rest) = text.split_at(at);
+            let rest: String = rest.chars().skip(cut).collect();
+            format!("{before}{insert}{rest}")
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn reading_never_panics_and_never_fails_without_a_problem(text in prop_oneof![".*", mangled()]) {
+            match parse(&text, "t.toml", Path::new("no such directory"), &|_| None) {
+                Err(problems) => prop_assert!(!problems.0.is_empty()),
+                Ok(Loaded { config, .. }) => {
+                    let file: toml::Table = text.parse().unwrap();
+                    let listed = |key| file.get(key).and_then(toml::Value::as_array).map_or(0, Vec::len);
+                    prop_assert_eq!(config.routes.len(), listed("routes"));
+                    prop_assert_eq!(config.plans.len(), listed("plans"));
+                    let pay_to = file.get("pay_to").and_then(toml::Value::as_table).map_or(0, toml::Table::len);
+                    prop_assert_eq!(config.receivers.len(), pay_to);
+                }
+            }
+        }
+    }
+}

@@ -200,6 +200,19 @@ mod tests {
         assert!(silent(&mut watcher).await);
     }
 
+    #[test]
+    fn what_needs_a_restart_is_named() {
+        let config = |server: &str| {
+            let text =
+                format!("upstream = {{ url = \"http://127.0.0.1:3000\" }}\n[server]\nunlisted = \"deny\"\n{server}");
+            crate::config::parse(&text, "t.toml", Path::new(""), &|_| None).unwrap().config
+        };
+        let old = config("");
+        assert_eq!(unchangeable(&old, &config("name = \"Other\"")), Vec::<String>::new());
+        let new = config("admin = \"127.0.0.1:9000\"\nlog = \"json\"\n[store]\nurl = \"sqlite:other.db\"");
+        assert_eq!(unchangeable(&old, &new), ["server.admin", "server.log", "store.url"]);
+    }
+
     /// Kubernetes mounts a link to a link, and swaps the inner one.
     #[tokio::test]
     async fn a_link_that_is_swapped_is_told() {

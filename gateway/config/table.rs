@@ -157,3 +157,137 @@ impl fmt::Display for Omission {
         write!(f, "nothing is offered on {}: {reason}", self.name)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use http::Method;
+
+    use super::*;
+    use crate::config::parse;
+    use crate::pricing::Found;
+    use crate::x402::facilitator::SupportedResponse;
+
+    const FILE: &str = r#"
+        server      = { public_url = "https://api.example.com", unlisted = "deny", name = "Example" }
+        upstream    = { url = "http://127.0.0.1:3000" }
+        facilitator = { url = "https://x402.org/facilitator" }
+
+        [pay_to]
+        base    = "0x209693Bc6afc0C5328bA36FaF03C514EF312287C"
+        solana  = "EGBQqKn968sVv5cQh5Cr72pSTHfxsuzq7o7asqYB5uEV"
+        megaeth = "0x209693Bc6afc0C5328bA36FaF03C514EF312287C"
+
+        [[routes]]
+        path    = "/weather"
+        methods = ["POST", "GET"]
+        price   = "$0.001"
+
+        [[routes]]
+        path   = "/alert"
+        price  = "$0.001"
+        settle = "before"
+
+        [[routes]]
+        path        = "/tether/{rest...}"
+        price       = "1 USDT"
+        units       = 2.5
+        description = "In USDT"
+
+        [[plans]]
+        name     = "nano"
+        price    = "$0.001"
+        duration = "30d"
+    "#;
+
+    fn config() -> Config {
+        parse(FILE, "t.toml", Path::new(""), &|_| None).unwrap_or_else(|problems| panic!("{problems}")).config
+    }
+
+    fn supported() -> Kinds {
+        let supported: SupportedResponse = serde_json::from_value(serde_json::json!({ "kinds": [
+            { "x402Version": 2, "scheme": "exact", "network": "eip155:8453" },
+            { "x402Version": 1, "scheme": "exact", "network": "base" },
+            { "x402Version": 2, "scheme": "exact", "network": "eip155:4326" },
+            { "x402Version": 2, "scheme": "exact", "network": "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp",
+              "extra": { "feePayer": "Payer", "more": 1 } },
+        ]}))
+        .unwrap();
+        Kinds::from_supported(&supported, &Kinds::unknown())
+    }
+
+    fn ways(offer: &Offer) -> Vec<String> {
+        let way = |terms: &Arc<Terms>| {
+            let extra = Value::from(terms.extra.clone());
+            format!("{} {} v1={} {extra}", terms.network, terms.amount, terms.v1_network.unwrap_or("-"))
+        };
+        offer.terms.iter().map(way).collect()
+    }
+
+    fn offer(table: &PriceTable, path: &str) -> (String, String, Vec<String>) {
+        let Found::Route(route) = table.find(&Method::GET, path) else { panic!("{path} is no route") };
+        let offer = route.access.offer().unwrap();
+        (offer.key.as_str().to_owned(), offer.description.to_string(), ways(offer))
+    }
+
+    const BASE: &str = r#"eip155:8453 1000 v1=base {"name":"USD Coin","version":"2"}"#;
+
+    #[test]
+    fn an_offer_has_a_way_for_each_network_in_the_order_of_the_file() {
+        let (table, omissions) = config().price_table(&supported());
+        assert_eq!(omissions, []);
+        let (key, description, ways) = offer(&table, "/weather");
+        assert_eq!((key.as_str(), description.as_str()), ("call:GET,POST /weather", "GET,POST /weather at Example"));
+        assert_eq!(
+            ways,
+            [
+                BASE,
+                r#"solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp 1000 v1=- {"feePayer":"Payer"}"#,
+                r#"eip155:4326 1000000000000000 v1=- {"assetTransferMethod":"permit2","name":"MegaUSD","version":"1"}"#,
+            ]
+        );
+    }
+
+    #[test]
+    fn money_first_is_said_and_not_offered_in_version_one() {
+        let (_, description, ways) = offer(&config().price_table(&supported()).0, "/alert");
+        assert_eq!(description, "/alert at Example");
+        assert_eq!(ways[0], r#"eip155:8453 1000 v1=- {"name":"USD Coin","paymentFlow":"upfront","version":"2"}"#);
+    }
+
+    #[test]
+    fn a_price_in_one_asset_is_offered_where_that_asset_is() {
+        let (_, description, ways) = offer(&config().price_table(&supported()).0, "/tether");
+        assert_eq!(description, "In USDT");
+        assert_eq!(ways, [r#"solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp 1000000 v1=- {"feePayer":"Payer"}"#]);
+    }
+
+    #[test]
+    fn a_plan_says_no_flow() {
+        let (table, _) = config().price_table(&supported());
+        let plan = table.plan("nano").unwrap();
+        assert_eq!(plan.offer.key.as_str(), "plan:nano");
+        assert_eq!(&*plan.offer.description, "Example API access: nano plan");
+        assert_eq!(ways(&plan.offer)[0], BASE);
+    }
+
+    #[test]
+    fn a_network_that_nobody_settles_is_left_out_and_named() {
+        let (table, omissions) = config().price_table(&Kinds::unknown());
+        assert_eq!(offer(&table, "/weather").2.len(), 2);
+        let texts: Vec<_> = omissions.iter().map(ToString::to_string).collect();
+        assert_eq!(texts, ["nothing is offered on solana: the facilitator has named no fee payer for it"]);
+        let none = Kinds::from_supported(&SupportedResponse::default(), &Kinds::unknown());
+        let reasons: Vec<_> = config().omissions(&none).into_iter().map(|omission| omission.reason).collect();
+        assert_eq!(reasons, [OmissionReason::NotSettled; 3]);
+    }
+
+    #[test]
+    fn offers_of_one_price_share_their_terms() {
+        let (table, _) = config().price_table(&supported());
+        let Found::Route(route) = table.find(&Method::GET, "/weather") else { panic!("no route") };
+        let plan = table.plan("nano").unwrap();
+        assert!(Arc::ptr_eq(&route.access.offer().unwrap().terms[0], &plan.offer.terms[0]));
+    }
+}

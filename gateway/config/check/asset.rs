@@ -121,7 +121,7 @@ fn truth(field: Option<&Field<'_>>, what: &str, right: Option<&str>, symbol: &st
     match right {
         Some(right) if right == text => {}
         Some(right) => {
-            field.wrong(format_args!("{text:?} is not the {what} of this {symbol}, {right:?} would be right"))
+            field.wrong(format_args!("{text:?} is not the {what} of this {symbol}, {right:?} would be right"));
         }
         None => field.wrong(format_args!("this {symbol} has no {what}")),
     }

@@ -13,8 +13,10 @@ const HEADER_BYTES_MAX: usize = 8 * 1024;
 /// What a challenge has besides offer and terms: version, error, the names of the members, and the rest of the
 /// resource's URL (what `{name}` stands for, and the query).
 const FRAME_BYTES: usize = 350;
-/// A quote, a fee payer and the timing in `extra`, with their names.
-const EXTRA_BYTES: usize = 200;
+/// A quote and the timing in `extra`, with their names.
+const EXTRA_BYTES: usize = 80;
+/// A fee payer in `extra`, with its name.
+const FEE_PAYER_BYTES: usize = 60;
 
 /// Measures the largest challenge of the file; the others are smaller.
 pub(super) fn check(root: &Section<'_>, config: &Config) {
@@ -63,7 +65,8 @@ fn entry(receiver: &Receiver, price: &Price) -> Option<usize> {
     let (network, pay_to, seconds) = (receiver.network.clone(), receiver.pay_to.clone(), receiver.max_timeout_seconds);
     let terms = Terms::new(network, asset, amount, pay_to, seconds, None, Map::new());
     let json = serde_json::to_vec(&terms.requirements()).unwrap_or_default();
-    Some(json.len() + EXTRA_BYTES)
+    let fee_payer = if receiver.needs_fee_payer() { FEE_PAYER_BYTES } else { 0 };
+    Some(json.len() + EXTRA_BYTES + fee_payer)
 }
 
 fn json_bytes(texts: &[&str]) -> usize {

@@ -33,7 +33,7 @@ pub(super) fn check(server: &Section<'_>, around: &Surroundings<'_>) -> (Vec<Lis
         let text = format!("{admin} is public already, by {}; the operator's address must be another", taken.addr);
         match field {
             Some(field) => field.wrong(text),
-            None => server.wrong(format_args!("admin: {text}")),
+            None => server.wrong_setting("admin", text),
         }
     }
     (listed.into_iter().map(|(_, listen)| listen).collect(), admin)
@@ -87,7 +87,10 @@ fn tls(cert: &Field<'_>, key: &Field<'_>, around: &Surroundings<'_>) -> Option<T
     let chain = cert.read(certificates(cert_path.as_deref()?));
     let private = key.read(PrivateKeyDer::from_pem_file(key_path.as_deref()?).map_err(pem_error));
     let pair = CertifiedKey::from_der(chain?, private?, &rustls::crypto::ring::default_provider());
-    key.read(pair.map_err(|error| format!("does not go with the certificate: {error}")))?;
+    key.read(pair.map_err(|error| match error {
+        rustls::Error::InconsistentKeys(_) => "is not the key of the certificate".to_owned(),
+        error => format!("cannot be used: {error}"),
+    }))?;
     Some(TlsFiles { cert: cert_path?, key: key_path? })
 }
 

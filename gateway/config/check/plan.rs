@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::price;
-use super::quantity::{DAY, duration, rate};
+use super::quantity::{duration, rate};
 use super::receivers::Receivers;
 use super::route::{description, units};
 use crate::config::document::Section;
@@ -11,6 +11,8 @@ use crate::plans::Plan;
 
 const KEYS: &[&str] = &["name", "price", "units", "duration", "rate", "description"];
 const NAME_BYTES_MAX: usize = 64;
+/// Ten years of 365.25 days: what is sold for longer is sold for ever, and no clock overflows.
+const DURATION_MAX: Duration = Duration::from_secs(10 * 31_557_600);
 
 /// `[[plans]]`.
 pub(super) fn check(root: &Section<'_>, server: &ServerConfig, receivers: &Receivers) -> Vec<PlanConfig> {
@@ -23,7 +25,7 @@ pub(super) fn check(root: &Section<'_>, server: &ServerConfig, receivers: &Recei
             let name = name(&field)?;
             match names.iter().find(|(earlier, _)| *earlier == name) {
                 Some((_, earlier)) => {
-                    field.wrong(format_args!("{name:?} is the plan of line {} already", earlier.line()))
+                    field.wrong(format_args!("{name:?} is the plan of line {} already", earlier.line()));
                 }
                 None => names.push((name, field)),
             }
@@ -50,8 +52,7 @@ fn plan(section: &Section<'_>, name: &str, server: &ServerConfig, receivers: &Re
 }
 
 fn duration_of(field: &Field<'_>) -> Option<Duration> {
-    // Ten years: what is sold for longer is sold for ever, and no clock overflows.
-    duration(field, Duration::from_secs(1)..=3650 * DAY, "30d")
+    duration(field, Duration::from_secs(1)..=DURATION_MAX, "30d")
 }
 
 fn name<'a>(field: &Field<'a>) -> Option<&'a str> {

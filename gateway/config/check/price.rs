@@ -17,14 +17,10 @@ pub(super) fn check(field: &Field<'_>, receivers: &Receivers) -> Option<Price> {
         return None;
     }
     let errors: Vec<_> = takers.iter().filter_map(|(receiver, asset)| amount(&price, receiver, asset).err()).collect();
-    match errors.first() {
-        None => Some(price),
-        Some(first) => {
-            let assets: Vec<_> = errors.iter().map(|error| error.asset.as_str()).collect();
-            field.wrong(format_args!("{:?} {}, {}", written(field, &price), first.what, listed(&assets)));
-            None
-        }
-    }
+    let Some((what, _)) = errors.first() else { return Some(price) };
+    let assets: Vec<_> = errors.iter().filter(|(other, _)| other == what).map(|(_, asset)| asset).collect();
+    field.wrong(format_args!("{:?} {what} {}", written(field, &price), listed(&assets)));
+    None
 }
 
 /// Warns of a price that clients refuse unless told otherwise.
@@ -43,14 +39,10 @@ pub(super) fn warn_if_above_a_dollar(field: &Field<'_>, price: &Price, receivers
     }
 }
 
-struct AmountProblem {
-    what: String,
-    asset: String,
-}
-
-fn amount(price: &Price, receiver: &Receiver, asset: &Asset) -> Result<AtomicAmount, AmountProblem> {
+/// The price in an asset, or what is wrong with it there and a description of the asset.
+fn amount(price: &Price, receiver: &Receiver, asset: &Asset) -> Result<AtomicAmount, (String, String)> {
     let name = format!("{} on {}", asset.symbol, receiver.name);
-    let too_large = || AmountProblem { what: "is too large".to_owned(), asset: name.clone() };
+    let too_large = || ("is too large for".to_owned(), name.clone());
     match price.on(asset) {
         // Solana's token amounts have 64 bits.
         Ok(amount) if receiver.network.family() == Family::Solana && amount.atomic() > u64::MAX.into() => {
@@ -58,7 +50,7 @@ fn amount(price: &Price, receiver: &Receiver, asset: &Asset) -> Result<AtomicAmo
         }
         Ok(amount) => Ok(amount),
         Err(PriceError::Amount { error: error @ AmountError::TooPrecise { .. }, decimals, .. }) => {
-            Err(AmountProblem { what: error.to_string(), asset: format!("{name} has {decimals}") })
+            Err((format!("{error},"), format!("{name} has {decimals}")))
         }
         Err(_) => Err(too_large()),
     }
@@ -89,7 +81,9 @@ fn atomic(field: &Field<'_>) -> Option<Price> {
     let (amount, asset) =
         (section.required("amount", "atomic units as a text"), section.required("asset", "an address"));
     let (amount, asset) = (amount?, asset?);
-    let units = amount.read(AtomicAmount::parse(amount.text("atomic units as a text, \"1000\" for example")?))?;
+    let text = amount.text("atomic units as a text, \"1000\" for example")?;
+    let units =
+        amount.read(AtomicAmount::parse(text).map_err(|_| "is not a whole number of atomic units like \"1000\""))?;
     let units = amount.read(if units.is_zero() { Err(PriceError::Zero) } else { Ok(units) })?;
     Some(Price::Atomic { amount: units, asset: asset.text("an address")?.to_owned() })
 }

@@ -8,8 +8,7 @@ use crate::config::document::Section;
 use crate::config::field::Field;
 use crate::plans::Rate;
 
-/// One day.
-pub(super) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const MILLISECOND: Duration = Duration::from_millis(1);
 
 /// A timeout: from a millisecond to a day.

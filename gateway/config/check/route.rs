@@ -82,7 +82,7 @@ impl<'a> RawRoute<'a> {
     }
 
     fn sale(&self, against: &Against<'_>) -> Option<Sale> {
-        let free = self.free.as_ref().and_then(Field::flag).unwrap_or(false);
+        let free = self.free.as_ref().map_or(Some(false), Field::flag);
         let price = self.price.as_ref().and_then(|field| {
             let price = price::check(field, against.receivers)?;
             price::warn_if_above_a_dollar(field, &price, against.receivers);
@@ -92,6 +92,7 @@ impl<'a> RawRoute<'a> {
         if let (Some(field), false) = (&self.units, against.sells_plans) {
             field.wrong("takes units of a plan, but there is none, [[plans]] would be right");
         }
+        let free = free?;
         match (&self.free, &self.price, &self.units) {
             (Some(field), Some(_), _) if free => wrong(field, "is true beside a price, one of the two would be right"),
             (Some(field), _, Some(_)) if free => wrong(field, "is true beside units, one of the two would be right"),

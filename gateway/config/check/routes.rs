@@ -23,12 +23,13 @@ type Placed<'a> = (Field<'a>, Arc<Route>);
 
 /// `[[routes]]`.
 pub(super) fn check(root: &Section<'_>, server: &ServerConfig, receivers: &Receivers, upstreams: &Upstreams) -> Routes {
-    let list = root.field("routes").and_then(|field| field.list("a list of tables, [[routes]],"));
+    let before = root.report().count();
+    let list = root.field("routes").and_then(|field| field.list("a list of tables, [[routes]],")).unwrap_or_default();
     let against = Against { server, receivers, upstreams, sells_plans: root.field("plans").is_some() };
     let mut routes = Routes { list: Vec::new(), priced: false };
     let mut placed: Vec<Placed<'_>> = Vec::new();
     let (mut on_usual_upstream, mut takes_units) = (server.unlisted == Unlisted::Free, false);
-    for raw in list.unwrap_or_default().iter().filter_map(RawRoute::read) {
+    for raw in list.iter().filter_map(RawRoute::read) {
         let (place, route) = raw.check(&against);
         placed.extend(place.and_then(|place| Some((raw.path?, shell(place)))));
         routes.priced |= raw.price.is_some();
@@ -43,6 +44,10 @@ pub(super) fn check(root: &Section<'_>, server: &ServerConfig, receivers: &Recei
         root.warn("plans", "are sold, but no route takes units: their keys open nothing");
     }
     conflicts(&placed);
+    if routes.list.len() != list.len() && root.report().count() == before {
+        // Not known to happen. A route left out in silence might be one that is sold, and then would be free.
+        root.wrong_setting("routes", "hold one that is not understood");
+    }
     routes
 }
 

@@ -1,0 +1,51 @@
+//! Every rule of the configuration file, by broken files and the lines that are printed of them.
+//!
+//! `tests/config/cases/NAME.toml` is read, and what comes out must be `NAME.txt`. After a change that is meant,
+//! `UPDATE=1 cargo test --test config_problems` writes those files anew, for a person to read.
+
+#![allow(clippy::unwrap_used, reason = "this is a test")]
+
+use std::fs;
+use std::path::Path;
+
+use tollgate::config::{Loaded, parse};
+
+fn env(name: &str) -> Option<String> {
+    let value = match name {
+        "TOKEN" => "Bearer abc",
+        "BARE_TOKEN" => "abc",
+        "SHORT" => "too short",
+        "EMPTY" => "",
+        _ => return None,
+    };
+    Some(value.to_owned())
+}
+
+fn printed(path: &Path) -> String {
+    let name = path.file_name().unwrap().to_str().unwrap();
+    match parse(&fs::read_to_string(path).unwrap(), name, path.parent().unwrap(), &env) {
+        Ok(Loaded { warnings, .. }) => warnings.iter().map(|warning| format!("warning: {warning}\n")).collect(),
+        Err(problems) => format!("{problems}\n"),
+    }
+}
+
+#[test]
+fn broken_files_are_told_everything_at_once() {
+    let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config/cases");
+    let mut wrong = Vec::new();
+    for entry in fs::read_dir(cases).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "toml") {
+            continue;
+        }
+        let (printed, expected) = (printed(&path), path.with_extension("txt"));
+        assert!(!printed.contains("do not print me") && !printed.contains("do-not-print-me"), "{printed}");
+        if std::env::var_os("UPDATE").is_some() {
+            fs::write(&expected, &printed).unwrap();
+        }
+        if fs::read_to_string(&expected).unwrap_or_default() != printed {
+            wrong.push(format!("{}:\n{printed}", path.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

@@ -1,0 +1,51 @@
+//! The samples in `config/` are right, need nothing of the environment, and say what their comments promise.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "this is a test")]
+
+use std::path::Path;
+
+use tollgate::config::{Config, Loaded, parse};
+
+fn sample(name: &str) -> Loaded {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
+    let text = std::fs::read_to_string(directory.join(name)).unwrap();
+    parse(&text, name, &directory, &|_| None).unwrap_or_else(|problems| panic!("{problems}"))
+}
+
+fn prices(config: &Config) -> Vec<String> {
+    config.routes.iter().filter_map(|route| route.sale.price()).map(ToString::to_string).collect()
+}
+
+#[test]
+fn every_sample_is_right() {
+    for entry in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("config")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        for warning in sample(&name).warnings {
+            assert!(warning.text.contains("is above $1"), "{warning}");
+        }
+    }
+}
+
+#[test]
+fn the_plans_are_those_of_the_product_page() {
+    let Loaded { config, .. } = sample("plans.toml");
+    let plans: Vec<_> = config
+        .plans
+        .iter()
+        .map(|sold| (sold.plan.name.to_string(), sold.price.to_string(), sold.plan.units.unwrap().to_string()))
+        .collect();
+    let expected = [
+        ("trial", "$0.50", "5000"),
+        ("nano", "$5", "500000"),
+        ("starter", "$199", "10000000"),
+        ("pro", "$699", "50000000"),
+    ];
+    assert_eq!(plans, expected.map(|(name, price, units)| (name.to_owned(), price.to_owned(), units.to_owned())));
+    assert_eq!(&*config.plans[1].description, "Example Chain API access: nano plan");
+}
+
+#[test]
+fn the_weather_costs_a_tenth_of_a_cent() {
+    assert_eq!(prices(&sample("smallest.toml").config), ["$0.001"]);
+    assert_eq!(prices(&sample("per-call.toml").config), ["$0.001", "$0.01", "$0.001", "0.005 USDC", "$0.02"]);
+}
