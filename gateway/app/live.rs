@@ -25,6 +25,8 @@ const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// The one who changes what requests are served by.
 pub(super) struct Keeper {
     path: PathBuf,
+    /// What the listeners and the store were started with.
+    started: Config,
     config: Config,
     kinds: Kinds,
     facilitator: Option<Arc<dyn Facilitator>>,
@@ -36,7 +38,12 @@ pub(super) struct Keeper {
 
 impl Keeper {
     /// Builds the first snapshot. No facilitator is asked for it.
-    pub(super) async fn start(path: &Path, config: Config, metrics: Arc<Metrics>) -> Result<Self, StartError> {
+    pub(super) async fn start(
+        path: &Path,
+        config: Config,
+        watcher: Watcher,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, StartError> {
         let facilitator = timed(&config, &metrics)?;
         let kinds = Kinds::unknown();
         let (prices, omissions) = config.price_table(&kinds);
@@ -44,8 +51,8 @@ impl Keeper {
         let upstreams = upstreams(&config, &HashMap::new()).await;
         let key_headers = config.keys.headers.clone();
         let live = Arc::new(ArcSwap::from_pointee(Snapshot { market, upstreams, key_headers }));
-        let watcher = Watcher::new(path)?;
-        Ok(Self { path: path.to_owned(), config, kinds, facilitator, omissions, live, metrics, watcher })
+        let started = config.clone();
+        Ok(Self { path: path.to_owned(), started, config, kinds, facilitator, omissions, live, metrics, watcher })
     }
 
     pub(super) fn live(&self) -> Arc<ArcSwap<Snapshot>> {
@@ -103,7 +110,7 @@ impl Keeper {
             }
         }
         warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-        for setting in unchangeable(&self.config, &config) {
+        for setting in unchangeable(&self.started, &config) {
             tracing::warn!(setting, "changed in the file; it takes effect at the next start");
         }
         self.config = config;

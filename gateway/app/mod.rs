@@ -23,12 +23,12 @@ pub use stop::Stop;
 
 use self::live::Keeper;
 use crate::admin::Admin;
-use crate::clock::SystemClock;
-use crate::config::{self, Config, ListenAddr, Loaded, Problems, WatchError};
+use crate::clock::{Clock, SystemClock};
+use crate::config::{self, Config, ListenAddr, Loaded, Problems, WatchError, Watcher};
 use crate::facilitator::SetupError;
 use crate::proxy::Gateway;
 use crate::resource_server::{ResourceServer, Secrets};
-use crate::store::{SqliteStore, StoreError};
+use crate::store::{Ledger, SqliteStore, StoreError};
 use crate::telemetry::{Metrics, start_logging};
 
 /// Read and write buffers of a client connection. A challenge fits the write buffer, so that it is one write.
@@ -74,19 +74,21 @@ pub enum StartError {
 /// # Errors
 /// [`StartError`] if it cannot start.
 pub fn run(path: &Path, stop: Stop) -> Result<(), StartError> {
-    let Loaded { config, warnings } = config::load(path)?;
-    start_logging(config.server.log);
-    warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-    config.server.listen.iter().map(|listen| listen.addr).chain([config.server.admin]).try_for_each(can_listen)?;
-
     // Money moves on threads of its own: tasks there end when the books are closed, not when connections are.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .thread_name("tollgate-money")
         .enable_all()
         .build()?;
+    // Before the file is read, so that no change falls between.
+    let watcher = runtime.block_on(async { Watcher::new(path) })?;
+    let Loaded { config, warnings } = config::load(path)?;
+    start_logging(config.server.log);
+    warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    config.server.listen.iter().map(|listen| listen.addr).chain([config.server.admin]).try_for_each(can_listen)?;
+
     let metrics = Arc::new(Metrics::new()?);
-    let (server, keeper) = runtime.block_on(assemble(path, &config, &metrics, &runtime))?;
+    let (server, keeper) = runtime.block_on(assemble(path, &config, watcher, &metrics, &runtime))?;
     metrics.started();
     let gateway = Gateway { live: keeper.live(), server: Arc::clone(&server), metrics: Arc::clone(&metrics) };
     runtime.spawn(keeper.keep());
@@ -100,14 +102,16 @@ pub fn run(path: &Path, stop: Stop) -> Result<(), StartError> {
 async fn assemble(
     path: &Path,
     config: &Config,
+    watcher: Watcher,
     metrics: &Arc<Metrics>,
     runtime: &Runtime,
 ) -> Result<(Arc<ResourceServer>, Keeper), StartError> {
     let secret = Secrets::derive(&secret::load(&config.store.secret)?);
-    let clock = Arc::new(SystemClock);
-    let store = Arc::new(SqliteStore::open(&config.store.path, Arc::clone(&clock) as _).await?);
-    let server = ResourceServer::new(Arc::clone(&store) as _, store, &secret, clock, runtime.handle().clone());
-    let keeper = Keeper::start(path, config.clone(), Arc::clone(metrics)).await?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let store = Arc::new(SqliteStore::open(&config.store.path, Arc::clone(&clock)).await?);
+    let ledger: Arc<dyn Ledger> = Arc::<SqliteStore>::clone(&store);
+    let server = ResourceServer::new(ledger, store, &secret, clock, runtime.handle().clone());
+    let keeper = Keeper::start(path, config.clone(), watcher, Arc::clone(metrics)).await?;
     Ok((Arc::new(server), keeper))
 }
 

@@ -61,7 +61,7 @@ pub(super) fn check(payload: &Payload, terms: &Terms, now: u64) -> Result<(Payme
         Signer::Account(account) if account != message.from => {
             return Err(Refused::new(
                 "invalid_exact_evm_signature",
-                format!("the signature is not {}'s; check the EIP-712 domain in extra.name and extra.version", from),
+                format!("the signature is not {from}'s; check the EIP-712 domain in extra.name and extra.version"),
             ));
         }
         Signer::Account(_) | Signer::Contract => {}

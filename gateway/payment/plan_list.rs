@@ -21,21 +21,21 @@ pub fn plans_json(table: &PriceTable) -> Value {
 
 fn plan_json(offered: &PlanOffer, purchase: &str) -> Value {
     let plan = &offered.plan;
+    let dollars = offered.price.decimal().and_then(|digits| serde_json::from_str::<Value>(digits).ok());
     let mut value = json!({
         "name": &*plan.name,
         "price": offered.price.to_string(),
+        "priceUsd": dollars,
         // -1 is what clients of this kind of product read as "no limit".
         "quotaTotal": plan.units.map_or(Value::from(-1), Units::to_json),
         "durationDays": plan.duration.as_secs() / 86_400,
         "durationSeconds": plan.duration.as_secs(),
+        "rate": plan.rate.map(|rate| rate.to_string()),
         "description": &*offered.offer.description,
         "purchaseUrl": format!("{purchase}?plan={}", plan.name),
     });
-    if let Some(dollars) = offered.price.decimal().and_then(|digits| serde_json::from_str::<Value>(digits).ok()) {
-        value["priceUsd"] = dollars;
-    }
-    if let Some(rate) = plan.rate {
-        value["rate"] = rate.to_string().into();
+    if let Some(members) = value.as_object_mut() {
+        members.retain(|_, member| !member.is_null());
     }
     value
 }

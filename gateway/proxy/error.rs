@@ -116,9 +116,10 @@ impl Wording<'_> {
 
     /// An answer in the form that all our errors have: number, word, sentence, time, details.
     pub(super) fn problem(&self, status: u16, error: &str, message: &str, details: Value) -> Answer {
-        let body = json!({
-            "code": status, "error": error, "message": message, "timestamp": self.timestamp, "details": details,
-        });
+        let mut body = json!({ "code": status, "error": error, "message": message, "timestamp": self.timestamp });
+        if let Some(members) = body.as_object_mut() {
+            members.insert("details".to_owned(), details);
+        }
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         Answer::json(status, body.to_string())
     }

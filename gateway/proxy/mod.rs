@@ -85,7 +85,7 @@ impl ProxyHttp for Gateway {
             let answer = wording().problem(503, "shutting_down", "The gateway is being stopped.", details);
             return answer.with("Retry-After", "1").write(session, false).await.map(|()| true);
         }
-        let client = session.client_addr().and_then(|address| address.as_inet()).map(|address| address.ip());
+        let client = session.client_addr().and_then(|address| address.as_inet()).map(std::net::SocketAddr::ip);
         let (head, prefix) = (session.req_header(), &market.key_prefix);
         let facts = match Facts::read(head, client, &snapshot.key_headers, prefix, &self.server.keys) {
             Ok(facts) => facts,

@@ -111,7 +111,14 @@ impl Reply {
 
     /// The amount that the challenge asks for first.
     pub(super) fn price(&self) -> Value {
-        self.decoded("payment-required").map_or(Value::Null, |challenge| challenge["accepts"][0]["amount"].clone())
+        self.decoded("payment-required")
+            .and_then(|challenge| challenge.pointer("/accepts/0/amount").cloned())
+            .unwrap_or_default()
+    }
+
+    /// A text of the JSON body.
+    pub(super) fn text(&self, name: &str) -> Option<String> {
+        self.json().get(name)?.as_str().map(str::to_owned)
     }
 
     /// The body as JSON.

@@ -32,14 +32,14 @@ pub(super) async fn walk(buyer: &Buyer, stage: &Stage) -> Result<(), Trouble> {
     balance(buyer, stage);
 
     title(5, "Call with the key");
-    let key = sold.json()["apiKey"].as_str().map(str::to_owned).ok_or(Trouble::Unexpected("the purchase"))?;
+    let key = sold.text("apiKey").ok_or(Trouble::Unexpected("the purchase"))?;
     asked(buyer, WEATHER, &[("X-API-KEY", &key)], StatusCode::OK).await?;
     asked(buyer, "/x402/status", &[("X-API-KEY", &key)], StatusCode::OK).await?;
 
     title(6, "The purchase's answer was lost? Send the same payment again: the same key, no second charge");
     let again = asked(buyer, PURCHASE, &[("PAYMENT-SIGNATURE", &purchase)], StatusCode::OK).await?;
     balance(buyer, stage);
-    if again.json()["apiKey"].as_str() != Some(&key) {
+    if again.text("apiKey").as_deref() != Some(&key) {
         return Err(Trouble::Unexpected("the repeated purchase"));
     }
 
@@ -86,7 +86,7 @@ fn show(path: &str, headers: &[(&str, &str)], reply: &Reply) {
     }
     println!("   < {}", reply.status);
     if let Some(challenge) = reply.decoded("payment-required") {
-        for entry in challenge["accepts"].as_array().into_iter().flatten() {
+        for entry in challenge.get("accepts").and_then(Value::as_array).into_iter().flatten() {
             println!("   < PAYMENT-REQUIRED: {}", terms(entry));
         }
     }
@@ -98,7 +98,7 @@ fn show(path: &str, headers: &[(&str, &str)], reply: &Reply) {
 
 /// An entry of `accepts` in one line.
 fn terms(entry: &Value) -> String {
-    let text = |name: &str| entry[name].as_str().unwrap_or_default();
+    let text = |name: &str| entry.get(name).and_then(Value::as_str).unwrap_or_default();
     let amount = AtomicAmount::parse(text("amount")).map_or_else(|_| "?".to_owned(), |amount| amount.to_decimal(6));
     format!("{} {amount} USDC on {} to {}", text("scheme"), text("network"), text("payTo"))
 }

@@ -68,7 +68,7 @@ fn record(row: &SqliteRow) -> Result<Record, StoreError> {
         request: from_json(row.try_get("request")?)?,
         network: row.try_get("network")?,
         payer: row.try_get("payer")?,
-        receipt: receipt.map(|receipt| from_json(receipt)).transpose()?,
+        receipt: receipt.map(from_json).transpose()?,
         created_at: from_unix_millis(row.try_get("created_at")?),
     })
 }

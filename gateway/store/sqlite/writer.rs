@@ -127,7 +127,7 @@ async fn apply(connection: &mut SqliteConnection, write: &Write, now: i64) -> Re
             .bind(receipt)
             .bind(now)
             .bind(id.as_str());
-            one(id, moved.execute(&mut *connection).await?)?;
+            one(id, &moved.execute(&mut *connection).await?)?;
             match sale {
                 Some(sale) => sell(connection, id, sale, now).await,
                 None => Ok(Units::ZERO),
@@ -169,7 +169,7 @@ async fn settling(connection: &mut SqliteConnection, row: &SettlingRow, now: i64
     .bind(row.valid_before)
     .bind(&row.request)
     .bind(now);
-    one(&row.id, written.execute(connection).await?)
+    one(&row.id, &written.execute(connection).await?)
 }
 
 async fn outcome(
@@ -186,7 +186,7 @@ async fn outcome(
     .bind(reason)
     .bind(now)
     .bind(id.as_str());
-    one(id, moved.execute(connection).await?)
+    one(id, &moved.execute(connection).await?)
 }
 
 async fn sell(connection: &mut SqliteConnection, id: &PaymentId, sale: &Sale, now: i64) -> Result<Units, StoreError> {
@@ -248,7 +248,7 @@ async fn report(connection: &mut SqliteConnection, usages: &[Usage]) -> Result<U
     Ok(Units::ZERO)
 }
 
-fn one(id: &PaymentId, result: SqliteQueryResult) -> Result<Units, StoreError> {
+fn one(id: &PaymentId, result: &SqliteQueryResult) -> Result<Units, StoreError> {
     if result.rows_affected() == 1 { Ok(Units::ZERO) } else { Err(StoreError::Moved(id.clone())) }
 }
 
