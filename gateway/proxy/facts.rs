@@ -101,9 +101,14 @@ fn host(head: &RequestHeader) -> Result<HeaderValue, BadRequest> {
     };
     let text = value.to_str().map_err(|_| BadRequest::Host)?;
     let authority: http::uri::Authority = text.parse().map_err(|_| BadRequest::Host)?;
-    let port_ok = authority.port().is_none() || authority.port_u16().is_some();
-    let usable = !authority.host().is_empty() && !text.contains('@') && !text.ends_with(':') && port_ok;
-    if usable { Ok(value) } else { Err(BadRequest::Host) }
+    // The type takes any digits for a port; what names a user does not begin with its host.
+    let behind_host = text.strip_prefix(authority.host()).ok_or(BadRequest::Host)?;
+    let port_ok = behind_host.strip_prefix(':').map_or(behind_host.is_empty(), is_port);
+    if !authority.host().is_empty() && port_ok { Ok(value) } else { Err(BadRequest::Host) }
+}
+
+fn is_port(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_digit()) && text.parse::<u16>().is_ok()
 }
 
 /// The target in canonical form, from the bytes that were sent: what the framework parsed may have lost some.
