@@ -11,3 +11,4 @@ mod support;
 mod money_failures;
 mod money_order;
 mod money_unknown;
+mod paths;

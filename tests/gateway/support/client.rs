@@ -83,6 +83,16 @@ impl<S: Read + Write> Wire<S> {
         self.read(Framing::UntilClose)
     }
 
+    /// The next answer, unless the connection ends without one.
+    pub(crate) fn try_answer(&mut self) -> Option<Answer> {
+        while self.reader.buffer.is_empty() {
+            if !matches!(self.reader.fill(), Ok(1..)) {
+                return None;
+            }
+        }
+        Some(self.answer())
+    }
+
     /// The next answer, to a HEAD.
     #[track_caller]
     pub(crate) fn answer_to_head(&mut self) -> Answer {

@@ -5,5 +5,6 @@ pub(crate) mod facilitator;
 pub(crate) mod gateway;
 pub(crate) mod message;
 pub(crate) mod server;
+pub(crate) mod upstreams;
 pub(crate) mod wait;
 pub(crate) mod world;
