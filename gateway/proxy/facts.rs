@@ -27,11 +27,11 @@ pub(super) struct Facts {
     pub(super) client: Option<IpAddr>,
 }
 
-/// An API key as it was sent, and in which header.
+/// An API key as it was sent, and in which headers.
 #[derive(Clone)]
 pub(super) struct Credential {
     pub(super) key: String,
-    pub(super) header: HeaderName,
+    pub(super) headers: Vec<HeaderName>,
     /// Whether it looks like one of ours: then the upstream must not see it.
     pub(super) ours: bool,
 }
@@ -194,12 +194,12 @@ fn credential(
             continue;
         }
         let ours = key.starts_with(prefix) || keys.recognise(key).is_some();
-        let credential = Credential { key: key.to_owned(), header: header.clone(), ours };
-        match &found {
+        match &mut found {
             // A token in Authorization may be the upstream's own business; two keys of ours are nobody's.
-            Some(first) if first.ours && ours && first.key != credential.key => return Err(BadRequest::Keys),
+            Some(first) if first.ours && ours && first.key != key => return Err(BadRequest::Keys),
+            Some(first) if first.ours && ours => first.headers.push(header.clone()),
             Some(first) if first.ours || !ours => {}
-            _ => found = Some(credential),
+            _ => found = Some(Credential { key: key.to_owned(), headers: vec![header.clone()], ours }),
         }
     }
     Ok(found)
@@ -216,6 +216,6 @@ fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a Head
 
 impl std::fmt::Debug for Credential {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Credential({})", self.header)
+        write!(f, "Credential({:?})", self.headers)
     }
 }
