@@ -8,6 +8,7 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, Method, Version};
 use pingora::http::RequestHeader;
 
+use super::headers::STRIPPED;
 use crate::plans::KeyMint;
 use crate::pricing::{PathError, Target};
 use crate::x402::headers::{PAYMENT_BYTES_MAX, PAYMENT_SIGNATURE, X_PAYMENT};
@@ -74,7 +75,7 @@ impl Facts {
         let host = host(head)?;
         let target = target(head, &host)?;
         check_framing(head)?;
-        check_underscores(headers)?;
+        check_underscores(headers, key_headers)?;
         let browser = headers.contains_key(ORIGIN);
         Ok(Self {
             target,
@@ -140,12 +141,18 @@ fn check_framing(head: &RequestHeader) -> Result<(), BadRequest> {
     if length_ok && encoding_ok && !both && !old { Ok(()) } else { Err(BadRequest::Framing) }
 }
 
+/// What the gateway writes itself, or what frames the message; besides what it takes out and the headers of keys.
+const WRITTEN: [&str; 5] =
+    ["content-length", "transfer-encoding", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"];
+
 /// `X_PAYMENT` is `X-PAYMENT` to a CGI-like upstream, and something else to everybody before it.
-fn check_underscores(headers: &HeaderMap) -> Result<(), BadRequest> {
+fn check_underscores(headers: &HeaderMap, key_headers: &[HeaderName]) -> Result<(), BadRequest> {
     let acts_on = |name: &str| {
         let dashed = name.replace('_', "-");
         dashed.starts_with("x-tollgate-")
-            || super::headers::STRIPPED.iter().any(|stripped| stripped.eq_ignore_ascii_case(&dashed))
+            || STRIPPED.contains(&dashed.as_str())
+            || WRITTEN.contains(&dashed.as_str())
+            || key_headers.iter().any(|header| header.as_str() == dashed)
     };
     match headers.keys().any(|name| name.as_str().contains('_') && acts_on(name.as_str())) {
         true => Err(BadRequest::Underscore),
