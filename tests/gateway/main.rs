@@ -8,6 +8,7 @@
 
 mod support;
 
+mod headers;
 mod methods;
 mod money_failures;
 mod money_order;

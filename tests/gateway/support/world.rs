@@ -129,6 +129,15 @@ impl World {
         self.wallet.pay(required.as_bytes(), unix_seconds(SystemTime::now())).unwrap().header
     }
 
+    /// Buys a plan; its key.
+    #[track_caller]
+    pub(crate) fn buy(&self, plan: &str) -> String {
+        let target = format!("/x402/purchase?plan={plan}");
+        let sold = self.pay(&target, &self.payment(&target));
+        assert_eq!(sold.status, 200, "{}", sold.text());
+        sold.json()["apiKey"].as_str().unwrap().to_owned()
+    }
+
     /// Sends a request with a payment and does not wait for the answer.
     pub(crate) fn send_paid(&self, target: &str, payment: &str) -> Wire {
         let mut wire = self.wire();
