@@ -7,6 +7,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderValue, Method, Version};
 use pingora::http::RequestHeader;
+use pingora::proxy::Session;
 
 use super::headers::STRIPPED;
 use crate::plans::KeyMint;
@@ -139,6 +140,18 @@ fn check_framing(head: &RequestHeader) -> Result<(), BadRequest> {
     let old = head.version < Version::HTTP_11 && encoding.is_some();
     let both = length.is_some() && encoding.is_some();
     if length_ok && encoding_ok && !both && !old { Ok(()) } else { Err(BadRequest::Framing) }
+}
+
+/// Refuses a chunked message that gave its length too: the framework drops the length before any hook sees it, and a
+/// proxy in front of us may have believed it.
+pub(super) fn check_lost_length(session: &Session) -> Result<(), BadRequest> {
+    if !session.req_header().headers.contains_key(TRANSFER_ENCODING) {
+        return Ok(());
+    }
+    let raw = session.to_h1_raw();
+    let names = raw.split(|&b| b == b'\n').filter_map(|line| line.split(|&b| b == b':').next());
+    let mut lengths = names.filter(|name| name.eq_ignore_ascii_case(CONTENT_LENGTH.as_str().as_bytes()));
+    if lengths.next().is_none() { Ok(()) } else { Err(BadRequest::Framing) }
 }
 
 /// What the gateway writes itself, or what frames the message; besides what it takes out and the headers of keys.

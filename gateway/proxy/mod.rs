@@ -35,7 +35,7 @@ pub use upstream::Upstream;
 
 use self::answer::Answer;
 use self::error::Wanted;
-use self::facts::Facts;
+use self::facts::{Facts, check_lost_length};
 use self::wording::Wording;
 use crate::payment::{Chargeable, chargeable};
 use crate::pricing::{Found, Route, Unlisted};
@@ -88,7 +88,8 @@ impl ProxyHttp for Gateway {
         }
         let client = session.client_addr().and_then(|address| address.as_inet()).map(|address| address.ip());
         let (head, prefix) = (session.req_header(), &market.key_prefix);
-        let facts = match Facts::read(head, client, &snapshot.key_headers, prefix, &self.server.keys) {
+        let read = || Facts::read(head, client, &snapshot.key_headers, prefix, &self.server.keys);
+        let facts = match check_lost_length(session).and_then(|()| read()) {
             Ok(facts) => facts,
             Err(bad) => {
                 exchange.outcome = Some(Outcome::Refused);
