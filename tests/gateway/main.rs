@@ -8,6 +8,7 @@
 
 mod support;
 
+mod framing;
 mod headers;
 mod methods;
 mod money_failures;

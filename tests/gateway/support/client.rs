@@ -1,7 +1,7 @@
 //! A client that sends exactly the bytes that a test says.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -46,11 +46,6 @@ impl Wire {
                 .is_err_and(|error| matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut));
         self.reader.stream.set_read_timeout(Some(PATIENCE)).unwrap();
         silent
-    }
-
-    /// Says that nothing more will be sent.
-    pub(crate) fn finish(&self) {
-        self.reader.stream.shutdown(Shutdown::Write).unwrap();
     }
 
     /// The same connection, for another thread.
