@@ -15,3 +15,4 @@ mod money_failures;
 mod money_order;
 mod money_unknown;
 mod paths;
+mod streaming;

@@ -41,3 +41,17 @@ pub(crate) fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
 pub(crate) fn until_true(what: &str, mut ask: impl FnMut() -> bool) {
     until(what, || ask().then_some(()));
 }
+
+/// Waits until a number that has begun to grow does not grow any more.
+#[track_caller]
+pub(crate) fn until_still(what: &str, mut ask: impl FnMut() -> usize) {
+    let mut before = 0;
+    until(what, || {
+        // Several turns of whoever is at work, even on a busy machine.
+        std::thread::sleep(Duration::from_millis(100));
+        let now = ask();
+        let still = now > 0 && now == before;
+        before = now;
+        still.then_some(())
+    });
+}
