@@ -15,4 +15,5 @@ mod money_failures;
 mod money_order;
 mod money_unknown;
 mod paths;
+mod plans;
 mod streaming;

@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::time::SystemTime;
 
+use sqlx::ConnectOptions as _;
+use sqlx::sqlite::SqliteConnectOptions;
 use tollgate::clock::unix_seconds;
 use tollgate::sandbox::DemoWallet;
 
@@ -147,15 +149,23 @@ impl World {
 
     /// The state of each payment in the books.
     pub(crate) fn states(&self) -> Vec<String> {
-        use sqlx::ConnectOptions as _;
+        self.read("SELECT state FROM payments ORDER BY created_at")
+    }
+
+    /// What was used of each subscription, in thousandths.
+    pub(crate) fn units_used(&self) -> Vec<i64> {
+        self.read("SELECT used FROM subscriptions ORDER BY created_at")
+    }
+
+    fn read<T>(&self, query: &'static str) -> Vec<T>
+    where
+        T: for<'r> sqlx::Decode<'r, sqlx::Sqlite> + sqlx::Type<sqlx::Sqlite> + Send + Unpin,
+    {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let options = sqlx::sqlite::SqliteConnectOptions::new().filename(self.gateway.store_file()).read_only(true);
+            let options = SqliteConnectOptions::new().filename(self.gateway.store_file()).read_only(true);
             let mut connection = options.connect().await.unwrap();
-            sqlx::query_scalar("SELECT state FROM payments ORDER BY created_at")
-                .fetch_all(&mut connection)
-                .await
-                .unwrap()
+            sqlx::query_scalar(query).fetch_all(&mut connection).await.unwrap()
         })
     }
 }
