@@ -16,4 +16,6 @@ mod money_order;
 mod money_unknown;
 mod paths;
 mod plans;
+mod reloading;
+mod stopping;
 mod streaming;

@@ -44,6 +44,11 @@ impl Gateway {
     /// Kills it on the spot, as a power cut would, and starts it again on the same files.
     pub(crate) fn crash_and_restart(&mut self) {
         self.child.kill().unwrap();
+        self.start_again();
+    }
+
+    /// Starts it on the same files after its end.
+    pub(crate) fn start_again(&mut self) {
         self.exit();
         self.output_at_end();
         let (child, output, reading) = run(&self.folder);
