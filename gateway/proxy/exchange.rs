@@ -43,7 +43,7 @@ pub(super) struct Payment {
     pub(super) asset: String,
     pub(super) amount_atomic: String,
     pub(super) transaction: Option<String>,
-    pub(super) admit: Duration,
+    pub(super) verify: Duration,
     pub(super) upstream: Duration,
     pub(super) settle: Duration,
 }
@@ -54,8 +54,8 @@ impl Exchange {
         self.settled.is_some() || !matches!(self.pass, None | Some(Pass::Free))
     }
 
-    /// Notes the payment behind a pass.
-    pub(super) fn note_payment(&mut self, pass: &Pass, admit: Duration) {
+    /// Notes the payment behind a pass, and how long it took to get there.
+    pub(super) fn note_payment(&mut self, pass: &Pass, took: Duration) {
         let (presented, payer, transaction) = match pass {
             Pass::Verified(verified) => (verified.presented(), verified.payer(), None),
             Pass::Settled(settled) => {
@@ -63,6 +63,7 @@ impl Exchange {
             }
             Pass::Free | Pass::Plan(_) => return,
         };
+        let (verify, settle) = if transaction.is_none() { (took, Duration::ZERO) } else { (Duration::ZERO, took) };
         self.payment = Some(Payment {
             id: presented.id.clone(),
             payer: payer.map(str::to_owned),
@@ -70,9 +71,9 @@ impl Exchange {
             asset: presented.terms.asset.address.to_string(),
             amount_atomic: presented.amount().to_string(),
             transaction,
-            admit,
+            verify,
             upstream: Duration::ZERO,
-            settle: Duration::ZERO,
+            settle,
         });
     }
 }

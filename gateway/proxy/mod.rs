@@ -255,6 +255,10 @@ impl ProxyHttp for Gateway {
                 (None, None) => "not_charged",
             };
             self.metrics.payment(outcome);
+            let reason = match &exchange.denial {
+                Some(Denial::NotSettled(refused, _)) => &*refused.reason,
+                _ => "",
+            };
             let route = exchange.route.as_ref().map_or("", |route| route.pattern.as_str());
             tracing::info!(
                 target: "payment",
@@ -266,11 +270,12 @@ impl ProxyHttp for Gateway {
                 amount_atomic = payment.amount_atomic,
                 scheme = "exact",
                 outcome,
+                reason,
                 transaction = payment.transaction.as_deref().unwrap_or(""),
                 status,
-                admit_ms = payment.admit.as_millis(),
-                upstream_ms = payment.upstream.as_millis(),
-                settle_ms = payment.settle.as_millis(),
+                verify_ms = millis(payment.verify),
+                upstream_ms = millis(payment.upstream),
+                settle_ms = millis(payment.settle),
                 "payment"
             );
         }
@@ -372,6 +377,11 @@ impl Gateway {
             None => Some(answer),
         }
     }
+}
+
+/// As a number: the log has none of 128 bits, and would write a text.
+fn millis(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Leave for a browser to call from another origin. It is free, and the upstream does not hear of it: so whichever
