@@ -14,6 +14,7 @@ mod methods;
 mod money_failures;
 mod money_order;
 mod money_unknown;
+mod operators_view;
 mod paths;
 mod plans;
 mod reloading;
