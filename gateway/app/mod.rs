@@ -1,6 +1,7 @@
 //! Where concrete types meet: the store, the facilitator's client, Pingora's services. Nothing is decided here.
 
 mod live;
+mod lock;
 mod secret;
 mod stop;
 
@@ -46,6 +47,9 @@ pub enum StartError {
     /// The secret cannot be read or made.
     #[error("{0}")]
     Secret(#[from] secret::SecretError),
+    /// The store is in use.
+    #[error("{0}")]
+    Lock(#[from] lock::LockError),
     /// The database cannot be used.
     #[error("{0}")]
     Store(#[from] StoreError),
@@ -78,6 +82,7 @@ pub fn run(path: &Path, stop: Stop) -> Result<(), StartError> {
     start_logging(config.server.log);
     warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     config.server.listen.iter().map(|listen| listen.addr).chain([config.server.admin]).try_for_each(can_listen)?;
+    let _until_the_end = lock::take(&config.store.path)?;
 
     // Money moves on threads of its own: tasks there end when the books are closed, not when connections are.
     let runtime = tokio::runtime::Builder::new_multi_thread()
