@@ -8,6 +8,7 @@
 
 mod support;
 
+mod commands;
 mod framing;
 mod headers;
 mod methods;

@@ -38,6 +38,14 @@ impl Facilitator {
         });
     }
 
+    /// From now on, says that of what it settles.
+    pub(crate) fn supports(&self, reply: Reply) {
+        self.0.answers(move |heard| match heard.target() {
+            "/supported" => reply.clone(),
+            _ => good(heard),
+        });
+    }
+
     /// From now on, says yes again.
     pub(crate) fn heals(&self) {
         self.0.answers(good);
