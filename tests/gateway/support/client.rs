@@ -78,6 +78,11 @@ impl<S: Read + Write> Wire<S> {
         self.read(Framing::UntilClose)
     }
 
+    /// Some bytes, unless the connection ends without any.
+    pub(crate) fn try_bytes(&mut self) -> Option<Vec<u8>> {
+        matches!(self.reader.fill(), Ok(1..)).then(|| std::mem::take(&mut self.reader.buffer))
+    }
+
     /// The next answer, unless the connection ends without one.
     pub(crate) fn try_answer(&mut self) -> Option<Answer> {
         while self.reader.buffer.is_empty() {

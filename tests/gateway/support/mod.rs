@@ -4,6 +4,7 @@ pub(crate) mod client;
 pub(crate) mod facilitator;
 pub(crate) mod gateway;
 pub(crate) mod message;
+pub(crate) mod multiplexed;
 pub(crate) mod server;
 pub(crate) mod upstreams;
 pub(crate) mod wait;
