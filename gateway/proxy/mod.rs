@@ -88,8 +88,8 @@ impl ProxyHttp for Gateway {
         }
         let client = session.client_addr().and_then(|address| address.as_inet()).map(|address| address.ip());
         let (head, prefix) = (session.req_header(), &market.key_prefix);
-        let read = || Facts::read(head, client, &snapshot.key_headers, prefix, &self.server.keys);
-        let facts = match check_lost_length(session).and_then(|()| read()) {
+        let read = |()| Facts::read(head, client, &snapshot.key_headers, prefix, &self.server.keys);
+        let facts = match check_lost_length(session).and_then(read) {
             Ok(facts) => facts,
             Err(bad) => {
                 exchange.outcome = Some(Outcome::Refused);
