@@ -43,7 +43,7 @@ pub enum PathError {
     /// A control character, in any spelling.
     #[error("the path has a control character")]
     Control,
-    /// `%` without two hex digits, or `%25` before two hex digits.
+    /// `%` without two hex digits, or `%25` before two hex digits, in any spelling.
     #[error("the path has a malformed or doubled percent-encoding")]
     Percent,
     /// Bytes that are not UTF-8, in any spelling.
@@ -144,9 +144,6 @@ fn decode_segment(segment: &[u8]) -> Result<Vec<u8>, PathError> {
             b'%' => {
                 let value = hex_pair(bytes.as_slice()).ok_or(PathError::Percent)?;
                 bytes.nth(1);
-                if value == b'%' && hex_pair(bytes.as_slice()).is_some() {
-                    return Err(PathError::Percent);
-                }
                 value
             }
             byte => byte,
@@ -157,7 +154,9 @@ fn decode_segment(segment: &[u8]) -> Result<Vec<u8>, PathError> {
             byte => decoded.push(byte),
         }
     }
-    Ok(decoded)
+    // Looked for in what was decoded: `%2577` and `%25%37%37` are the same to an upstream that decodes twice.
+    let doubled = |window: &[u8]| matches!(window, [b'%', pair @ ..] if hex_pair(pair).is_some());
+    if decoded.windows(3).any(doubled) { Err(PathError::Percent) } else { Ok(decoded) }
 }
 
 /// Unreserved characters, and the delimiters that mean nothing inside a segment (RFC 3986 §3.3, `pchar`).
@@ -264,6 +263,9 @@ mod tests {
             ("/a%zz", PathError::Percent),
             ("/a%+1", PathError::Percent),
             ("/a%252f", PathError::Percent),
+            ("/%25%37%37eather", PathError::Percent),
+            ("/a%25%32f", PathError::Percent),
+            ("/a%252%66", PathError::Percent),
             ("/a%c0%ae", PathError::NotUtf8),
             ("/a%ff", PathError::NotUtf8),
             ("/a#b", PathError::Fragment),

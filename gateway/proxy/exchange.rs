@@ -45,7 +45,7 @@ pub(super) struct Payment {
     pub(super) transaction: Option<String>,
     /// The plan, if that is what was bought, the beginning of its key, and whether it had been sold before.
     pub(super) plan: Option<(String, String, bool)>,
-    pub(super) admit: Duration,
+    pub(super) verify: Duration,
     pub(super) upstream: Duration,
     pub(super) settle: Duration,
 }
@@ -56,8 +56,8 @@ impl Exchange {
         self.settled.is_some() || !matches!(self.pass, None | Some(Pass::Free))
     }
 
-    /// Notes the payment behind a pass.
-    pub(super) fn note_payment(&mut self, pass: &Pass, admit: Duration) {
+    /// Notes the payment behind a pass, and how long it took to get there.
+    pub(super) fn note_payment(&mut self, pass: &Pass, took: Duration) {
         let (presented, payer, transaction) = match pass {
             Pass::Verified(verified) => (verified.presented(), verified.payer(), None),
             Pass::Settled(settled) => {
@@ -65,6 +65,7 @@ impl Exchange {
             }
             Pass::Free | Pass::Plan(_) => return,
         };
+        let (verify, settle) = if transaction.is_none() { (took, Duration::ZERO) } else { (Duration::ZERO, took) };
         self.payment = Some(Payment {
             id: presented.id.clone(),
             payer: payer.map(str::to_owned),
@@ -73,14 +74,14 @@ impl Exchange {
             amount_atomic: presented.amount().to_string(),
             transaction,
             plan: None,
-            admit,
+            verify,
             upstream: Duration::ZERO,
-            settle: Duration::ZERO,
+            settle,
         });
     }
 
     /// Notes the payment that bought a plan.
-    pub(super) fn note_sale(&mut self, sold: &Sold, admit: Duration) {
+    pub(super) fn note_sale(&mut self, sold: &Sold, took: Duration) {
         let presented = &sold.presented;
         self.payment = Some(Payment {
             id: presented.id.clone(),
@@ -90,16 +91,20 @@ impl Exchange {
             amount_atomic: presented.amount().to_string(),
             transaction: Some(sold.receipt.transaction.clone()),
             plan: Some((sold.subscription.plan.name.to_string(), sold.key.beginning().to_owned(), sold.repeated)),
-            admit,
+            verify: Duration::ZERO,
             upstream: Duration::ZERO,
-            settle: Duration::ZERO,
+            settle: took,
         });
     }
 }
 
 impl Payment {
     /// The one line that each paid request has in the log.
-    pub(super) fn event(&self, route: Option<&Route>, outcome: &str, status: u16) {
+    pub(super) fn event(&self, route: Option<&Route>, outcome: &str, denial: Option<&Denial>, status: u16) {
+        let reason = match denial {
+            Some(Denial::NotSettled(refused, _)) => &*refused.reason,
+            _ => "",
+        };
         let (plan, key_prefix) = self.plan.as_ref().map_or(("", ""), |(plan, prefix, _)| (plan, prefix));
         tracing::info!(
             target: "payment",
@@ -113,12 +118,18 @@ impl Payment {
             amount_atomic = self.amount_atomic,
             scheme = "exact",
             outcome,
+            reason,
             transaction = self.transaction.as_deref().unwrap_or(""),
             status,
-            admit_ms = self.admit.as_millis(),
-            upstream_ms = self.upstream.as_millis(),
-            settle_ms = self.settle.as_millis(),
+            verify_ms = millis(self.verify),
+            upstream_ms = millis(self.upstream),
+            settle_ms = millis(self.settle),
             "payment"
         );
     }
+}
+
+/// As a number: the log has none of 128 bits, and would write a text.
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

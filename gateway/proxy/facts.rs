@@ -7,7 +7,9 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderValue, Method, Version};
 use pingora::http::RequestHeader;
+use pingora::proxy::Session;
 
+use super::headers::STRIPPED;
 use crate::plans::KeyMint;
 use crate::pricing::{PathError, Target};
 use crate::x402::headers::{PAYMENT_BYTES_MAX, PAYMENT_SIGNATURE, X_PAYMENT};
@@ -27,11 +29,11 @@ pub(super) struct Facts {
     pub(super) client: Option<IpAddr>,
 }
 
-/// An API key as it was sent, and in which header.
+/// An API key as it was sent, and in which headers.
 #[derive(Clone)]
 pub(super) struct Credential {
     pub(super) key: String,
-    pub(super) header: HeaderName,
+    pub(super) headers: Vec<HeaderName>,
     /// Whether it looks like one of ours: then the upstream must not see it.
     pub(super) ours: bool,
 }
@@ -74,7 +76,7 @@ impl Facts {
         let host = host(head)?;
         let target = target(head, &host)?;
         check_framing(head)?;
-        check_underscores(headers)?;
+        check_underscores(headers, key_headers)?;
         let browser = headers.contains_key(ORIGIN);
         Ok(Self {
             target,
@@ -101,9 +103,14 @@ fn host(head: &RequestHeader) -> Result<HeaderValue, BadRequest> {
     };
     let text = value.to_str().map_err(|_| BadRequest::Host)?;
     let authority: http::uri::Authority = text.parse().map_err(|_| BadRequest::Host)?;
-    let port_ok = authority.port().is_none() || authority.port_u16().is_some();
-    let usable = !authority.host().is_empty() && !text.contains('@') && !text.ends_with(':') && port_ok;
-    if usable { Ok(value) } else { Err(BadRequest::Host) }
+    // The type takes any digits for a port; what names a user does not begin with its host.
+    let behind_host = text.strip_prefix(authority.host()).ok_or(BadRequest::Host)?;
+    let port_ok = behind_host.strip_prefix(':').map_or(behind_host.is_empty(), is_port);
+    if !authority.host().is_empty() && port_ok { Ok(value) } else { Err(BadRequest::Host) }
+}
+
+fn is_port(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_digit()) && text.parse::<u16>().is_ok()
 }
 
 /// The target in canonical form, from the bytes that were sent: what the framework parsed may have lost some.
@@ -135,12 +142,30 @@ fn check_framing(head: &RequestHeader) -> Result<(), BadRequest> {
     if length_ok && encoding_ok && !both && !old { Ok(()) } else { Err(BadRequest::Framing) }
 }
 
+/// Refuses a chunked message that gave its length too: the framework drops the length before any hook sees it, and a
+/// proxy in front of us may have believed it.
+pub(super) fn check_lost_length(session: &Session) -> Result<(), BadRequest> {
+    if !session.req_header().headers.contains_key(TRANSFER_ENCODING) {
+        return Ok(());
+    }
+    let raw = session.to_h1_raw();
+    let names = raw.split(|&b| b == b'\n').filter_map(|line| line.split(|&b| b == b':').next());
+    let mut lengths = names.filter(|name| name.eq_ignore_ascii_case(CONTENT_LENGTH.as_str().as_bytes()));
+    if lengths.next().is_none() { Ok(()) } else { Err(BadRequest::Framing) }
+}
+
+/// What the gateway writes itself, or what frames the message; besides what it takes out and the headers of keys.
+const WRITTEN: [&str; 5] =
+    ["content-length", "transfer-encoding", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"];
+
 /// `X_PAYMENT` is `X-PAYMENT` to a CGI-like upstream, and something else to everybody before it.
-fn check_underscores(headers: &HeaderMap) -> Result<(), BadRequest> {
+fn check_underscores(headers: &HeaderMap, key_headers: &[HeaderName]) -> Result<(), BadRequest> {
     let acts_on = |name: &str| {
         let dashed = name.replace('_', "-");
         dashed.starts_with("x-tollgate-")
-            || super::headers::STRIPPED.iter().any(|stripped| stripped.eq_ignore_ascii_case(&dashed))
+            || STRIPPED.contains(&dashed.as_str())
+            || WRITTEN.contains(&dashed.as_str())
+            || key_headers.iter().any(|header| header.as_str() == dashed)
     };
     match headers.keys().any(|name| name.as_str().contains('_') && acts_on(name.as_str())) {
         true => Err(BadRequest::Underscore),
@@ -189,12 +214,12 @@ fn credential(
             continue;
         }
         let ours = key.starts_with(prefix) || keys.recognise(key).is_some();
-        let credential = Credential { key: key.to_owned(), header: header.clone(), ours };
-        match &found {
+        match &mut found {
             // A token in Authorization may be the upstream's own business; two keys of ours are nobody's.
-            Some(first) if first.ours && ours && first.key != credential.key => return Err(BadRequest::Keys),
+            Some(first) if first.ours && ours && first.key != key => return Err(BadRequest::Keys),
+            Some(first) if first.ours && ours => first.headers.push(header.clone()),
             Some(first) if first.ours || !ours => {}
-            _ => found = Some(credential),
+            _ => found = Some(Credential { key: key.to_owned(), headers: vec![header.clone()], ours }),
         }
     }
     Ok(found)
@@ -211,6 +236,6 @@ fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a Head
 
 impl std::fmt::Debug for Credential {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Credential({})", self.header)
+        write!(f, "Credential({:?})", self.headers)
     }
 }

@@ -64,7 +64,7 @@ pub(super) fn to_upstream(
     ours.iter().for_each(|name| drop(request.remove_header(name)));
     STRIPPED.iter().for_each(|name| drop(request.remove_header(*name)));
     if let Some(credential) = facts.credential.as_ref().filter(|credential| credential.ours) {
-        request.remove_header(&credential.header);
+        credential.headers.iter().for_each(|name| drop(request.remove_header(name)));
     }
     request.set_uri(
         facts.target.as_str().parse().map_err(|_| {

@@ -23,6 +23,7 @@ use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
+use http::header::ACCESS_CONTROL_REQUEST_HEADERS;
 use http::{HeaderName, StatusCode};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::{Error, ErrorSource, ErrorType, HttpPeer};
@@ -34,7 +35,7 @@ pub use upstream::Upstream;
 
 use self::answer::Answer;
 use self::error::Wanted;
-use self::facts::Facts;
+use self::facts::{Facts, check_lost_length};
 use self::wording::Wording;
 use crate::payment::{Chargeable, chargeable};
 use crate::pricing::{Found, Route, Unlisted};
@@ -87,7 +88,8 @@ impl ProxyHttp for Gateway {
         }
         let client = session.client_addr().and_then(|address| address.as_inet()).map(std::net::SocketAddr::ip);
         let (head, prefix) = (session.req_header(), &market.key_prefix);
-        let facts = match Facts::read(head, client, &snapshot.key_headers, prefix, &self.server.keys) {
+        let read = |()| Facts::read(head, client, &snapshot.key_headers, prefix, &self.server.keys);
+        let facts = match check_lost_length(session).and_then(read) {
             Ok(facts) => facts,
             Err(bad) => {
                 exchange.outcome = Some(Outcome::Refused);
@@ -95,7 +97,7 @@ impl ProxyHttp for Gateway {
             }
         };
         let answer = match market.prices.find(&facts.method, facts.target.path()) {
-            Found::Endpoint(_) if facts.preflight => Some(preflight(&facts)),
+            Found::Endpoint(_) if facts.preflight => Some(preflight(session.req_header())),
             Found::Endpoint(endpoint) => {
                 exchange.outcome = Some(Outcome::Endpoint);
                 let started = Instant::now();
@@ -117,7 +119,7 @@ impl ProxyHttp for Gateway {
                 exchange.pass = Some(Pass::Free);
                 None
             }
-            Found::Route(route) if facts.preflight && !route.access.is_free() => Some(preflight(&facts)),
+            Found::Route(route) if facts.preflight && !route.access.is_free() => Some(preflight(session.req_header())),
             Found::Route(route) => self.admit(&market, route, &facts, exchange).await,
         };
         exchange.facts = Some(facts);
@@ -260,7 +262,7 @@ impl ProxyHttp for Gateway {
                 (None, None, None) => "not_charged",
             };
             self.metrics.payment(outcome);
-            payment.event(exchange.route.as_deref(), outcome, status);
+            payment.event(exchange.route.as_deref(), outcome, exchange.denial.as_ref(), status);
         }
         if let Some(settled) = exchange.settled.take().filter(|_| delivered) {
             self.server.deliver(*settled);
@@ -362,13 +364,15 @@ impl Gateway {
     }
 }
 
-/// Leave for a browser to call from another origin. It is free, and the upstream does not hear of it.
-fn preflight(facts: &Facts) -> Answer {
-    const ALLOWED: &str = "PAYMENT-SIGNATURE, X-PAYMENT, X-API-KEY, Authorization, Content-Type, Accept, \
-                           Access-Control-Expose-Headers, SIGN-IN-WITH-X";
-    debug_assert!(facts.preflight);
+/// Leave for a browser to call from another origin. It is free, and the upstream does not hear of it: so whichever
+/// headers the browser means to send are allowed, since only the upstream knows which of them it takes.
+fn preflight(head: &RequestHeader) -> Answer {
+    const OURS: &str = "PAYMENT-SIGNATURE, X-PAYMENT, X-API-KEY, Authorization, Content-Type, Accept, \
+                        Access-Control-Expose-Headers, SIGN-IN-WITH-X";
+    let wanted = head.headers.get(ACCESS_CONTROL_REQUEST_HEADERS).and_then(|wanted| wanted.to_str().ok());
+    let allowed = wanted.map_or(OURS.to_owned(), |wanted| format!("{OURS}, {wanted}"));
     Answer { status: StatusCode::NO_CONTENT, headers: Vec::new(), body: bytes::Bytes::new() }
         .with("Access-Control-Allow-Methods", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
-        .with("Access-Control-Allow-Headers", ALLOWED)
+        .with("Access-Control-Allow-Headers", allowed)
         .with("Access-Control-Max-Age", "600")
 }

@@ -61,7 +61,7 @@ impl ResourceServer {
     }
 
     async fn still_unknown(&self, record: &Record, presented: &Presented, why: &str) -> Result<SettleResponse, Denial> {
-        tracing::warn!(payment_id = %presented.id, why, "a settlement's outcome is still unknown");
+        tracing::warn!(payment_id = %presented.id, reason = why, "a settlement's outcome is still unknown");
         if record.state == State::Settling {
             self.ledger.unknown(&presented.id, why).await?;
         }

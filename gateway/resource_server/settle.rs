@@ -39,12 +39,12 @@ impl ResourceServer {
                 Err(not_settled(&settling, refusal))
             }
             SettleOutcome::NotSent(why) => {
-                tracing::warn!(payment_id = %presented.id, why, "a settlement was not sent");
+                tracing::warn!(payment_id = %presented.id, reason = why, "a settlement was not sent");
                 self.ledger.voided(&presented.id, "not_sent").await?;
                 Err(Denial::NoVerdict("facilitator_unavailable"))
             }
             SettleOutcome::Unknown(why) => {
-                tracing::error!(payment_id = %presented.id, why, "the outcome of a settlement is unknown");
+                tracing::error!(payment_id = %presented.id, reason = why, "the outcome of a settlement is unknown");
                 self.ledger.unknown(&presented.id, &why).await?;
                 Err(Denial::Unresolved(presented.id.clone()))
             }

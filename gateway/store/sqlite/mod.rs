@@ -75,7 +75,7 @@ fn lock(path: &Path) -> Result<File, StoreError> {
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => {
-            Err(StoreError::Failed(format!("another gateway is using {}", path.display())))
+            Err(StoreError::Failed(format!("{} is used by another gateway", path.display())))
         }
         Err(TryLockError::Error(error)) => {
             Err(StoreError::Failed(format!("{} cannot be locked: {error}", path.display())))

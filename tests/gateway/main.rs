@@ -1,0 +1,25 @@
+//! The real program at its sockets: a topic for each file.
+//!
+//! Each test starts a gateway of its own in a temporary folder, between an upstream and a facilitator that do what the
+//! test says and keep what they hear, and speaks to it in bytes.
+
+// The lints are for code that money depends on; here a surprise is a failed test, whichever way it shows.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::string_slice)]
+
+mod support;
+
+mod commands;
+mod framing;
+mod headers;
+mod http2;
+mod methods;
+mod money_failures;
+mod money_order;
+mod money_unknown;
+mod operators_view;
+mod paths;
+mod plans;
+mod reloading;
+mod secure;
+mod stopping;
+mod streaming;

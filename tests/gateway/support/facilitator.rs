@@ -1,0 +1,94 @@
+//! A facilitator that says yes until it is told otherwise.
+
+use serde_json::{Value, json};
+
+use super::server::{Heard, Journal, Reply, Server};
+
+/// The only network that the tests pay on.
+pub(crate) const NETWORK: &str = "eip155:8453";
+
+/// A double of `/verify`, `/settle` and `/supported`.
+#[derive(Debug)]
+pub(crate) struct Facilitator(Server);
+
+impl Facilitator {
+    pub(crate) fn start(journal: &Journal) -> Self {
+        let facilitator = Self(Server::start("", journal));
+        facilitator.heals();
+        facilitator
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.0.addr())
+    }
+
+    /// From now on, verifies so.
+    pub(crate) fn verifies(&self, mut verify: impl FnMut(&Heard) -> Reply + Send + 'static) {
+        self.0.answers(move |heard| match heard.target() {
+            "/verify" => verify(heard),
+            _ => good(heard),
+        });
+    }
+
+    /// From now on, settles so.
+    pub(crate) fn settles(&self, mut settle: impl FnMut(&Heard) -> Reply + Send + 'static) {
+        self.0.answers(move |heard| match heard.target() {
+            "/settle" => settle(heard),
+            _ => good(heard),
+        });
+    }
+
+    /// From now on, says that of what it settles.
+    pub(crate) fn supports(&self, reply: Reply) {
+        self.0.answers(move |heard| match heard.target() {
+            "/supported" => reply.clone(),
+            _ => good(heard),
+        });
+    }
+
+    /// From now on, says yes again.
+    pub(crate) fn heals(&self) {
+        self.0.answers(good);
+    }
+
+    /// What it was asked to verify.
+    pub(crate) fn verified(&self) -> Vec<Heard> {
+        self.asked("/verify")
+    }
+
+    /// What it was asked to settle.
+    pub(crate) fn settled(&self) -> Vec<Heard> {
+        self.asked("/settle")
+    }
+
+    fn asked(&self, target: &str) -> Vec<Heard> {
+        self.0.heard().into_iter().filter(|heard| heard.target() == target).collect()
+    }
+}
+
+/// A good answer.
+pub(crate) fn good(heard: &Heard) -> Reply {
+    match heard.target() {
+        "/verify" => Reply::json(200, &json!({ "isValid": true, "payer": payer(heard) })),
+        "/settle" => Reply::json(200, &receipt(heard)),
+        _ => Reply::json(
+            200,
+            &json!({ "kinds": [
+            { "x402Version": 2, "scheme": "exact", "network": NETWORK },
+            { "x402Version": 1, "scheme": "exact", "network": "base" },
+        ] }),
+        ),
+    }
+}
+
+/// The receipt of a settlement that went well.
+pub(crate) fn receipt(heard: &Heard) -> Value {
+    let body = heard.json();
+    let nonce = &body["paymentPayload"]["payload"]["authorization"]["nonce"];
+    let network = &body["paymentRequirements"]["network"];
+    json!({ "success": true, "transaction": nonce, "network": network, "payer": payer(heard) })
+}
+
+fn payer(heard: &Heard) -> Value {
+    heard.json()["paymentPayload"]["payload"]["authorization"]["from"].clone()
+}
