@@ -36,9 +36,10 @@ sol! {
     }
 }
 
-/// The scheme's payload as it stands on the wire.
+/// The scheme's payload as it stands on the wire, with nothing beside it that a facilitator could take for another
+/// method's.
 #[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct Payload {
     signature: String,
     permit2_authorization: Authorization,

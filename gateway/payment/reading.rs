@@ -238,6 +238,25 @@ fn a_solana_transaction_of_another_form_is_refused() {
     assert_eq!(reason(&message, &offer), "invalid_payload");
 }
 
+/// A facilitator goes by what it finds first, which need not be what was checked and claimed here: one permit with a
+/// hundred authorizations beside it would be a hundred payments to us and one to the chain.
+#[test]
+fn a_payload_of_two_transfer_methods_is_refused() {
+    let wallet = Wallet::new(1);
+    let (native, permit2) = (usdc(10_000), usdc_by_permit2(10_000));
+    let mut both = wallet.eip3009(&native, 1);
+    both["permit2Authorization"] = wallet.permit2(&permit2, 1)["permit2Authorization"].clone();
+    for terms in [native.clone(), permit2] {
+        let offer = offer(OfferKey::plan("nano"), [terms]);
+        assert_eq!(reason(&v2(&offer.terms[0], both.clone()), &offer), "unsupported_payload_type");
+    }
+    let mut delegated = wallet.eip3009(&native, 1);
+    delegated["delegationManager"] = json!(wallet.address());
+    for message in [v2(&native, delegated.clone()), v1(&native, delegated)] {
+        assert_eq!(reason(&message, &weather()), "unsupported_payload_type");
+    }
+}
+
 #[test]
 fn what_the_facilitator_is_asked_has_our_terms_and_no_quote() {
     let (terms, offer) = (usdc(10_000), weather());
