@@ -58,7 +58,7 @@ pub(super) fn check(payload: &Payload, terms: &Terms, now: u64) -> Result<(Payme
             format!("the authorization is over {}, the price is {}", message.value, terms.amount),
         ));
     }
-    window.check(now)?;
+    window.begun(now)?;
     let digest = message.eip712_signing_hash(&domain(terms)?);
     match signer(digest, &payload.signature)? {
         Signer::Account(account) if account != message.from => {

@@ -85,13 +85,7 @@ pub(super) fn check(payload: &Payload, terms: &Terms, now: u64) -> Result<(Payme
         return refuse("permit2_amount_mismatch", "the permit is not over the price");
     }
     let window = Window::new(message.witness.validAfter, message.deadline);
-    window.check(now).map_err(|refused| Refused {
-        reason: match &*refused.reason {
-            "invalid_exact_evm_payload_authorization_valid_after" => "permit2_not_yet_valid".into(),
-            _ => "permit2_deadline_expired".into(),
-        },
-        ..refused
-    })?;
+    window.begun(now).map_err(|refused| Refused { reason: "permit2_not_yet_valid".into(), ..refused })?;
     let Family::Evm(chain_id) = terms.network.family() else {
         return refuse("invalid_network", "Permit2 is for EVM networks");
     };

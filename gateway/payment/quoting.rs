@@ -96,7 +96,28 @@ fn a_quoted_price_holds_for_its_time_after_it_has_changed() {
 
 #[test]
 fn a_quoted_price_does_not_hold_longer() {
-    assert_eq!(old_price(301).unwrap_err().reason, "no_matching_payment_requirements");
+    let late = old_price(301).unwrap();
+    assert_eq!(late.late.unwrap().reason, "no_matching_payment_requirements");
+    assert_eq!(old_price(300).unwrap().late, None);
+}
+
+/// It may be in the ledger, and then its buyer has paid. Without a quote nobody can tell whose it is.
+#[test]
+fn a_payment_with_a_quote_is_read_when_it_is_over() {
+    let (native, permit2, wallet) = (usdc(10_000), usdc_by_permit2(10_000), Wallet::new(1));
+    for (terms, payload, reason) in [
+        (&native, wallet.eip3009(&native, 1), "invalid_exact_evm_payload_authorization_valid_before"),
+        (&permit2, wallet.permit2(&permit2, 1), "permit2_deadline_expired"),
+    ] {
+        let offer = offer(weather().key, [terms.clone()]);
+        let message = quoted(terms, payload.clone(), &quote(&offer.key, terms));
+        assert_eq!(read_at(NOW + 54, &message, &offer).unwrap().late, None);
+        let late = read_at(NOW + 55, &message, &offer).unwrap();
+        assert_eq!(late.late.unwrap().reason, reason);
+        assert_eq!(read_at(NOW + 55, &v2(terms, payload), &offer).unwrap_err().reason, reason);
+    }
+    let in_v1 = v1(&native, wallet.eip3009(&native, 1));
+    assert!(read_at(NOW + 55, &in_v1, &weather()).is_err());
 }
 
 #[test]

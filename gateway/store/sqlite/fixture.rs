@@ -81,7 +81,7 @@ impl Fixture {
     /// A payment on its way to the facilitator.
     pub(super) async fn on_its_way(&self, presented: &Presented) -> Settling<Claim> {
         let (claim, _) = self.claim(presented).await;
-        Claimed::new(presented.clone(), claim).verified(None).settling()
+        Claimed::new(presented.clone(), claim).unwrap().verified(None).settling()
     }
 
     pub(super) async fn settling(&self, presented: &Presented) -> Result<(), StoreError> {
