@@ -9,13 +9,21 @@ mod chargeable;
 mod eip3009;
 mod eip712;
 mod id;
+#[cfg(test)]
+mod identity;
 mod permit2;
 mod plan_list;
 mod presented;
 mod quote;
+#[cfg(test)]
+mod quoting;
+#[cfg(test)]
+mod reading;
 mod refused;
 mod steps;
 mod svm;
+#[cfg(test)]
+pub(crate) mod testing;
 
 pub use challenge::{Challenge, Shortfall, Unserved};
 pub use chargeable::{Chargeable, chargeable};

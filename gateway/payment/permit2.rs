@@ -36,9 +36,10 @@ sol! {
     }
 }
 
-/// The scheme's payload as it stands on the wire.
+/// The scheme's payload as it stands on the wire, with nothing beside it that a facilitator could take for another
+/// method's.
 #[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct Payload {
     signature: String,
     permit2_authorization: Authorization,
@@ -84,13 +85,7 @@ pub(super) fn check(payload: &Payload, terms: &Terms, now: u64) -> Result<(Payme
         return refuse("permit2_amount_mismatch", "the permit is not over the price");
     }
     let window = Window::new(message.witness.validAfter, message.deadline);
-    window.check(now).map_err(|refused| Refused {
-        reason: match &*refused.reason {
-            "invalid_exact_evm_payload_authorization_valid_after" => "permit2_not_yet_valid".into(),
-            _ => "permit2_deadline_expired".into(),
-        },
-        ..refused
-    })?;
+    window.begun(now).map_err(|refused| Refused { reason: "permit2_not_yet_valid".into(), ..refused })?;
     let Family::Evm(chain_id) = terms.network.family() else {
         return refuse("invalid_network", "Permit2 is for EVM networks");
     };
@@ -128,5 +123,104 @@ impl Authorization {
             },
         };
         Ok((address("from", &self.from)?, message))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::payment::testing::{NOW, PAY_TO, Wallet, offer, read, reason, usdc_by_permit2, v2};
+    use crate::pricing::OfferKey;
+
+    const SIGNATURE: &str = "invalid_permit2_signature";
+
+    fn judged(payload: Value) -> String {
+        let terms = usdc_by_permit2(10_000);
+        reason(&v2(&terms, payload), &offer(OfferKey::plan("nano"), [terms]))
+    }
+
+    /// The reason for a permit with one member changed, signed as it stands.
+    fn resigned(pointer: &str, value: &str) -> String {
+        let mut permit = Wallet::new(1).permit2(&usdc_by_permit2(10_000), 1)["permit2Authorization"].clone();
+        *permit.pointer_mut(pointer).unwrap() = value.into();
+        judged(Wallet::new(1).permit(8453, permit))
+    }
+
+    /// The reason for a payload with one value changed after signing.
+    fn changed(pointer: &str, value: Value) -> String {
+        let mut payload = Wallet::new(1).permit2(&usdc_by_permit2(10_000), 1);
+        *payload.pointer_mut(pointer).unwrap() = value;
+        judged(payload)
+    }
+
+    #[test]
+    fn a_good_permit_is_read() {
+        let terms = usdc_by_permit2(10_000);
+        let payment = v2(&terms, Wallet::new(1).permit2(&terms, 1));
+        let presented = read(&payment, &offer(OfferKey::plan("nano"), [terms])).unwrap();
+        assert_eq!(presented.payer, Some(Wallet::new(1).address()));
+        assert_eq!((presented.window.valid_after, presented.window.valid_before), (0, NOW + 60));
+    }
+
+    #[test]
+    fn a_permit_for_something_else_is_refused() {
+        let stranger = Wallet::new(2).address().to_string();
+        for (pointer, value, reason) in [
+            ("/spender", &*stranger, "invalid_permit2_spender"),
+            ("/witness/to", &*stranger, "invalid_permit2_recipient_mismatch"),
+            ("/permitted/token", &*stranger, "permit2_token_mismatch"),
+            ("/permitted/amount", "9999", "permit2_amount_mismatch"),
+            ("/permitted/amount", "10001", "permit2_amount_mismatch"),
+        ] {
+            assert_eq!(resigned(pointer, value), reason, "{pointer} {value}");
+        }
+        assert_eq!(resigned("/witness/to", &PAY_TO.to_lowercase()), "");
+    }
+
+    #[test]
+    fn a_permit_is_good_between_its_times() {
+        for (deadline, reason) in [
+            (NOW + 6, ""),
+            (NOW + 5, "permit2_deadline_expired"),
+            (NOW, "permit2_deadline_expired"),
+            (0, "permit2_deadline_expired"),
+        ] {
+            assert_eq!(resigned("/deadline", &deadline.to_string()), reason, "{deadline}");
+        }
+        assert_eq!(resigned("/witness/validAfter", &NOW.to_string()), "");
+        assert_eq!(resigned("/witness/validAfter", &(NOW + 1).to_string()), "permit2_not_yet_valid");
+    }
+
+    #[test]
+    fn only_the_payers_signature_on_this_chain_is_taken() {
+        let permit = Wallet::new(1).permit2(&usdc_by_permit2(10_000), 1)["permit2Authorization"].clone();
+        assert_eq!(judged(Wallet::new(1).permit(8453, permit.clone())), "");
+        assert_eq!(judged(Wallet::new(1).permit(84532, permit.clone())), SIGNATURE);
+        assert_eq!(judged(Wallet::new(2).permit(8453, permit)), SIGNATURE);
+        assert_eq!(changed("/permit2Authorization/nonce", json!("2")), SIGNATURE);
+        assert_eq!(changed("/permit2Authorization/from", json!(Wallet::new(2).address())), SIGNATURE);
+        assert_eq!(changed("/signature", json!("0x")), "", "a contract's, for the chain to judge");
+    }
+
+    #[test]
+    fn a_malformed_or_missing_member_is_refused() {
+        for (pointer, value) in [
+            ("/from", "0x12"),
+            ("/spender", ""),
+            ("/permitted/token", "USDC"),
+            ("/permitted/amount", "1e4"),
+            ("/witness/to", "0x"),
+            ("/witness/validAfter", "-1"),
+            ("/deadline", "01"),
+            ("/nonce", "0x01"),
+            ("/nonce", ""),
+        ] {
+            let pointer = format!("/permit2Authorization{pointer}");
+            assert_eq!(changed(&pointer, value.into()), "invalid_payload", "{pointer} {value}");
+            assert_eq!(changed(&pointer, Value::Null), "unsupported_payload_type", "{pointer}");
+        }
+        let beyond = "115792089237316195423570985008687907853269984665640564039457584007913129639936";
+        assert_eq!(changed("/permit2Authorization/nonce", beyond.into()), "invalid_payload");
     }
 }

@@ -37,6 +37,9 @@ pub struct Presented {
     pub request: FacilitatorRequest,
     /// When it can be settled.
     pub window: Window,
+    /// Why it comes too late to be taken: its authorization ends, or its price is no longer honoured. Only with a
+    /// quote; without one it is refused at once.
+    pub late: Option<Refused>,
 }
 
 /// The time in which an authorization is good, in seconds of Unix time.
@@ -46,6 +49,14 @@ pub struct Window {
     pub valid_after: u64,
     /// It is good earlier than this. `u64::MAX` where only the chain knows.
     pub valid_before: u64,
+}
+
+/// The terms that a payment is on.
+struct Agreed {
+    terms: Arc<Terms>,
+    quote: Option<Quote>,
+    /// Why they are no longer honoured, if they are earlier ones.
+    stale: Option<Refused>,
 }
 
 /// What tells the versions apart.
@@ -60,6 +71,10 @@ impl Presented {
     /// Reads a payment header for an offer.
     ///
     /// `quote_ttl` is how long a quoted price holds after a change of the configuration.
+    ///
+    /// A payment with a quote of ours is read even if it comes too late, since it may be in the ledger: its buyer has
+    /// paid, and "sign a new one" would make them pay twice. One that is not there is refused by the next step,
+    /// [`super::Claimed`].
     ///
     /// # Errors
     /// [`Refused`] with x402's reason where it has one. No facilitator was asked.
@@ -83,8 +98,8 @@ impl Presented {
     fn read_v2(text: &str, offer: &Offer, mint: &QuoteMint, quote_ttl: Duration, now: u64) -> Result<Self, Refused> {
         let mut payment: v2::PaymentPayload<'_> = parse(text)?;
         let token = payment.accepted.extra.remove(MEMBER);
-        let (terms, quote) = agree(&payment.accepted, token.as_ref(), offer, mint, quote_ttl, now)?;
-        let requirements = terms.requirements();
+        let agreed = agree(&payment.accepted, token.as_ref(), offer, mint, quote_ttl, now)?;
+        let requirements = agreed.terms.requirements();
         let forwarded = v2::ForwardedPayload {
             x402_version: 2,
             resource: payment.resource,
@@ -97,7 +112,7 @@ impl Presented {
             payment_payload: raw(&forwarded)?,
             payment_requirements: raw(&requirements)?,
         };
-        Self::check(payment.payload, offer, terms, quote, Version::V2, request, now)
+        Self::check(payment.payload, offer, agreed, Version::V2, request, now)
     }
 
     fn read_v1(text: &str, offer: &Offer, now: u64) -> Result<Self, Refused> {
@@ -112,23 +127,27 @@ impl Presented {
             payment_payload: raw(&payment)?,
             payment_requirements: raw(&v1_requirements(offer, terms, &payment.network))?,
         };
-        Self::check(payment.payload, offer, Arc::clone(terms), None, Version::V1, request, now)
+        let agreed = Agreed { terms: Arc::clone(terms), quote: None, stale: None };
+        Self::check(payment.payload, offer, agreed, Version::V1, request, now)
     }
 
     fn check(
         payload: &RawValue,
         offer: &Offer,
-        terms: Arc<Terms>,
-        quote: Option<Quote>,
+        Agreed { terms, quote, stale }: Agreed,
         version: Version,
         request: FacilitatorRequest,
         now: u64,
     ) -> Result<Self, Refused> {
         let (id, payer, window) = check_scheme(payload.get(), &terms, now)?;
+        let late = stale.or_else(|| window.ended(terms.asset.transfer, now));
+        if let (Some(refused), None) = (&late, &quote) {
+            return Err(refused.clone());
+        }
         if payer.as_ref() == Some(&terms.pay_to) {
             return Err(Refused::new("invalid_payload", "payer and receiver are the same account"));
         }
-        Ok(Self { id, offer: offer.key.clone(), terms, quote, payer, version, request, window })
+        Ok(Self { id, offer: offer.key.clone(), terms, quote, payer, version, request, window, late })
     }
 
     /// The network's name in the payment's own version, as the facilitator will repeat it.
@@ -153,18 +172,19 @@ fn agree(
     mint: &QuoteMint,
     quote_ttl: Duration,
     now: u64,
-) -> Result<(Arc<Terms>, Option<Quote>), Refused> {
+) -> Result<Agreed, Refused> {
     let recognise = |terms: &[u8; 32]| mint.recognise(token?.as_str()?, &offer.key, terms);
     if let Some(terms) = offer.terms.iter().find(|terms| terms.matches(echo)) {
         let quote = recognise(&terms.digest);
         if token.is_some() && quote.is_none() {
             return Err(Refused::new("quote_mismatch", "the payment was quoted for something else"));
         }
-        return Ok((Arc::clone(terms), quote));
+        return Ok(Agreed { terms: Arc::clone(terms), quote, stale: None });
     }
     // A price that we gave before the configuration changed: the quote proves that these terms were ours.
-    let quote = recognise(&digest(echo)).filter(|quote| quote.is_fresh(now, quote_ttl)).ok_or_else(no_match)?;
-    Ok((Arc::new(earlier_terms(echo)?), Some(quote)))
+    let quote = recognise(&digest(echo)).ok_or_else(no_match)?;
+    let stale = (!quote.is_fresh(now, quote_ttl)).then(no_match);
+    Ok(Agreed { terms: Arc::new(earlier_terms(echo)?), quote: Some(quote), stale })
 }
 
 fn no_match() -> Refused {
@@ -250,20 +270,24 @@ impl Window {
         Self { valid_after: valid_after.saturating_to(), valid_before: valid_before.saturating_to() }
     }
 
-    /// Refuses what cannot be settled now.
-    pub(super) fn check(&self, now: u64) -> Result<(), Refused> {
+    /// Refuses what cannot be settled yet.
+    pub(super) fn begun(&self, now: u64) -> Result<(), Refused> {
         if self.valid_after > now {
             return Err(Refused::new(
                 "invalid_exact_evm_payload_authorization_valid_after",
                 format!("the authorization is good after {}, it is {now}", self.valid_after),
             ));
         }
-        if self.valid_before < now.saturating_add(SETTLE_MARGIN_S) {
-            return Err(Refused::new(
-                "invalid_exact_evm_payload_authorization_valid_before",
-                format!("the authorization ends at {}, it is {now}: sign a new one", self.valid_before),
-            ));
-        }
         Ok(())
+    }
+
+    /// Why it cannot be settled any more, if that is so.
+    fn ended(&self, transfer: TransferMethod, now: u64) -> Option<Refused> {
+        let reason = match transfer {
+            TransferMethod::Native => "invalid_exact_evm_payload_authorization_valid_before",
+            TransferMethod::Permit2 => "permit2_deadline_expired",
+        };
+        let why = || format!("the authorization ends at {}, it is {now}: sign a new one", self.valid_before);
+        (self.valid_before < now.saturating_add(SETTLE_MARGIN_S)).then(|| Refused::new(reason, why()))
     }
 }

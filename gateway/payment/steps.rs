@@ -9,7 +9,7 @@
 
 use std::fmt;
 
-use super::Presented;
+use super::{Presented, Refused};
 use crate::money::Address;
 use crate::x402::facilitator::SettleResponse;
 
@@ -62,9 +62,15 @@ pub struct Settled<C> {
 }
 
 impl<C> Claimed<C> {
-    /// Joins a payment with its claim.
-    pub fn new(presented: Presented, claim: C) -> Self {
-        Self { presented, claim }
+    /// Joins a payment with its claim: one that the ledger does not have, or has as voided.
+    ///
+    /// # Errors
+    /// The reason if it comes too late to be taken.
+    pub fn new(presented: Presented, claim: C) -> Result<Self, Refused> {
+        match presented.late.clone() {
+            Some(refused) => Err(refused),
+            None => Ok(Self { presented, claim }),
+        }
     }
 
     /// The payment.

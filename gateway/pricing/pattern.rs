@@ -84,6 +84,17 @@ impl Pattern {
         &self.segments
     }
 
+    /// Whether a path that both match is rather this one's: at the first segment where they differ, this one is the
+    /// more specific.
+    pub(super) fn is_narrower_than(&self, other: &Self) -> bool {
+        let width = |segment: &Segment| match segment {
+            Segment::Literal(_) => 1,
+            Segment::One => 2,
+            Segment::Rest => 3,
+        };
+        self.segments.iter().map(width).lt(other.segments.iter().map(width))
+    }
+
     /// The pattern in the spelling of [`folded`], for finding the twins of a path that careless upstreams confuse.
     pub(super) fn folded(&self) -> Self {
         let fold = |segment: &Segment| match segment {

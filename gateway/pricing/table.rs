@@ -175,8 +175,14 @@ impl Trees {
         let found = self.exact.find(path);
         match &found {
             Some(found) if !found.route.access.is_free() || found.literal => Some(Arc::clone(found.route)),
-            // Free, or unlisted and perhaps free: unless it is the twin of something priced.
-            _ => self.folded.find(&folded(path)).or(found).map(|found| Arc::clone(found.route)),
+            // Free, or unlisted and perhaps free: unless it is the twin of something priced that is as specific. A
+            // free route inside a wider priced one is not its twin.
+            _ => {
+                let free = found.as_ref().map(|found| &found.route.pattern);
+                let twin = self.folded.find(&folded(path));
+                let twin = twin.filter(|twin| !free.is_some_and(|free| free.is_narrower_than(&twin.route.pattern)));
+                twin.or(found).map(|found| Arc::clone(found.route))
+            }
         }
     }
 }

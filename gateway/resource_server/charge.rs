@@ -22,7 +22,7 @@ impl ResourceServer {
         match record.filter(|record| record.state != State::Voided) {
             Some(record) => self.recover_call(market, presented, claim, *record, safe).await,
             None => {
-                let claimed = Claimed::new(presented, claim);
+                let claimed = Claimed::new(presented, claim).map_err(not_taken)?;
                 if upfront {
                     // The flow `upfront` has no call of /verify: settling checks the same.
                     let settled = self.settle(market, claimed.verified(None), None).await?;
@@ -53,6 +53,10 @@ impl ResourceServer {
             }
         }
     }
+}
+
+pub(super) fn not_taken(refused: Refused) -> Denial {
+    Denial::Shortfall(Shortfall::Payment(refused))
 }
 
 /// Asks the facilitator whether a claimed payment is good.

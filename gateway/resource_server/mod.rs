@@ -6,10 +6,18 @@
 mod accounts;
 mod admit;
 mod charge;
+#[cfg(test)]
+mod charging;
+#[cfg(test)]
+mod fixture;
 mod plan_key;
 mod purchase;
 mod recover;
+#[cfg(test)]
+mod selling;
 mod settle;
+#[cfg(test)]
+mod spending;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::charge::verify;
+use super::charge::{not_taken, verify};
 use super::recover::is_the_buyer;
 use super::{Denial, Market, ResourceServer};
 use crate::money::Family;
@@ -67,7 +67,8 @@ impl ResourceServer {
         let (claim, record) = self.claim(&presented, REPEAT_WAIT).await?;
         match record.filter(|record| record.state != State::Voided) {
             None => {
-                let verified = verify(market, Claimed::new(presented, claim)).await?;
+                let claimed = Claimed::new(presented, claim).map_err(not_taken)?;
+                let verified = verify(market, claimed).await?;
                 let settled = self.settle(market, verified, Some(&make_sale)).await?;
                 self.sold(settled.presented.clone(), settled.receipt.clone(), false).await
             }

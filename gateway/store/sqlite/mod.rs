@@ -3,7 +3,11 @@
 //! Readers have connections of their own; all writes go through one writer, which commits together what arrived
 //! together, so that concurrent payments share one sync of the disk.
 
+#[cfg(test)]
+mod fixture;
 mod rows;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::fs::{File, OpenOptions, TryLockError};

@@ -1,0 +1,342 @@
+//! A shop with a scripted facilitator, a clock that stands still, and a store that can be made to fail.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, Weak};
+
+use async_trait::async_trait;
+use http::Method;
+use tempfile::TempDir;
+use tokio::sync::Semaphore;
+
+use super::*;
+use crate::clock::ManualClock;
+use crate::facilitator::{FacilitatorError, SettleOutcome, Verdict};
+use crate::payment::testing::{NOW, QUOTE_TTL, Wallet, header, offer, quoted, usdc, v1, v2};
+use crate::payment::{PaymentId, Settling};
+use crate::plans::{KeyHash, Plan, Rate, Subscription, SubscriptionId, Units};
+use crate::pricing::{
+    Access, Methods, Offer, OfferKey, Pattern, PlanOffer, Price, Route, Router, SettleTiming, Unlisted,
+};
+use crate::store::{ClaimOutcome, Sale, SqliteStore, Usage};
+use crate::x402::facilitator::{FacilitatorRequest, SupportedResponse};
+
+/// A facilitator that says what the test told it to, and yes to everything else.
+#[derive(Debug)]
+pub(super) struct Script {
+    verdicts: Mutex<VecDeque<Result<Verdict, FacilitatorError>>>,
+    outcomes: Mutex<VecDeque<SettleOutcome>>,
+    verified: AtomicUsize,
+    /// The bodies of all calls of `/settle`.
+    settled: Mutex<Vec<String>>,
+    /// How many payments the ledger had as under way at each of them.
+    open: Mutex<Vec<u64>>,
+    store: Mutex<Weak<Flaky>>,
+    /// Calls of `/settle` wait here; without a permit they wait for the test to give one.
+    pub(super) gate: Semaphore,
+    /// One permit for each call of `/settle` that has begun.
+    pub(super) begun: Semaphore,
+}
+
+impl Script {
+    fn new() -> Self {
+        Self {
+            verdicts: Mutex::default(),
+            outcomes: Mutex::default(),
+            verified: AtomicUsize::new(0),
+            settled: Mutex::default(),
+            open: Mutex::default(),
+            store: Mutex::default(),
+            gate: Semaphore::new(Semaphore::MAX_PERMITS),
+            begun: Semaphore::new(0),
+        }
+    }
+
+    pub(super) fn next_verdict(&self, verdict: Result<Verdict, FacilitatorError>) {
+        self.verdicts.lock().unwrap().push_back(verdict);
+    }
+
+    pub(super) fn next_outcome(&self, outcome: SettleOutcome) {
+        self.outcomes.lock().unwrap().push_back(outcome);
+    }
+
+    /// How many calls of `/verify` and `/settle` there were.
+    pub(super) fn calls(&self) -> (usize, usize) {
+        (self.verified.load(Ordering::Relaxed), self.settled.lock().unwrap().len())
+    }
+
+    pub(super) fn bodies(&self) -> Vec<String> {
+        self.settled.lock().unwrap().clone()
+    }
+
+    pub(super) fn open_at_settling(&self) -> Vec<u64> {
+        self.open.lock().unwrap().clone()
+    }
+}
+
+#[async_trait]
+impl Facilitator for Script {
+    async fn verify(&self, _: &FacilitatorRequest) -> Result<Verdict, FacilitatorError> {
+        self.verified.fetch_add(1, Ordering::Relaxed);
+        self.verdicts.lock().unwrap().pop_front().unwrap_or(Ok(Verdict::Valid { payer: None }))
+    }
+
+    async fn settle(&self, request: &FacilitatorRequest, network: &str) -> SettleOutcome {
+        self.settled.lock().unwrap().push(serde_json::to_string(request).unwrap());
+        let store = self.store.lock().unwrap().upgrade().unwrap();
+        let open = store.store.open_payments().await.unwrap();
+        self.open.lock().unwrap().push(open);
+        self.begun.add_permits(1);
+        self.gate.acquire().await.unwrap().forget();
+        let outcome = self.outcomes.lock().unwrap().pop_front();
+        outcome.unwrap_or_else(|| SettleOutcome::Settled(receipt(network)))
+    }
+
+    async fn supported(&self) -> Result<SupportedResponse, FacilitatorError> {
+        Ok(SupportedResponse::default())
+    }
+}
+
+pub(super) fn receipt(network: &str) -> SettleResponse {
+    SettleResponse {
+        success: true,
+        error_reason: None,
+        error_message: None,
+        transaction: "0xabc".to_owned(),
+        network: network.to_owned(),
+        payer: None,
+    }
+}
+
+/// The real store, with a switch for each kind of failure.
+#[derive(Debug)]
+pub(super) struct Flaky {
+    store: SqliteStore,
+    /// Nothing works any more.
+    pub(super) down: AtomicBool,
+    /// A settled payment cannot be written down.
+    pub(super) forgets: AtomicBool,
+}
+
+impl Flaky {
+    fn up(&self) -> Result<&SqliteStore, StoreError> {
+        match self.down.load(Ordering::Relaxed) {
+            true => Err(StoreError::Failed("down".to_owned())),
+            false => Ok(&self.store),
+        }
+    }
+}
+
+#[async_trait]
+impl Ledger for Flaky {
+    async fn claim(&self, id: &PaymentId) -> Result<ClaimOutcome, StoreError> {
+        self.up()?.claim(id).await
+    }
+
+    async fn settling(&self, payment: &Settling<Claim>) -> Result<(), StoreError> {
+        self.up()?.settling(payment).await
+    }
+
+    async fn settled(&self, id: &PaymentId, receipt: &SettleResponse, sale: Option<&Sale>) -> Result<(), StoreError> {
+        match self.forgets.load(Ordering::Relaxed) {
+            true => Err(StoreError::Failed("disk full".to_owned())),
+            false => self.up()?.settled(id, receipt, sale).await,
+        }
+    }
+
+    async fn voided(&self, id: &PaymentId, reason: &str) -> Result<(), StoreError> {
+        self.up()?.voided(id, reason).await
+    }
+
+    async fn unknown(&self, id: &PaymentId, reason: &str) -> Result<(), StoreError> {
+        self.up()?.unknown(id, reason).await
+    }
+
+    async fn delivered(&self, id: &PaymentId) -> Result<(), StoreError> {
+        self.up()?.delivered(id).await
+    }
+
+    async fn open_payments(&self) -> Result<u64, StoreError> {
+        self.up()?.open_payments().await
+    }
+}
+
+#[async_trait]
+impl KeyStore for Flaky {
+    async fn subscription_of(&self, key: &KeyHash) -> Result<Option<Subscription>, StoreError> {
+        self.up()?.subscription_of(key).await
+    }
+
+    async fn subscription(&self, id: &SubscriptionId) -> Result<Option<Subscription>, StoreError> {
+        self.up()?.subscription(id).await
+    }
+
+    async fn lease(&self, id: &SubscriptionId, want: Units) -> Result<Units, StoreError> {
+        self.up()?.lease(id, want).await
+    }
+
+    async fn report(&self, usages: Vec<Usage>) -> Result<(), StoreError> {
+        self.up()?.report(usages).await
+    }
+}
+
+/// A gateway without its edges.
+pub(super) struct Shop {
+    folder: TempDir,
+    pub(super) clock: Arc<ManualClock>,
+    pub(super) facilitator: Arc<Script>,
+    pub(super) store: Arc<Flaky>,
+    pub(super) server: Arc<ResourceServer>,
+    pub(super) market: Arc<Market>,
+}
+
+impl Shop {
+    pub(super) async fn open() -> Self {
+        let clock = Arc::new(ManualClock::at(NOW));
+        Self::start(TempDir::new().unwrap(), clock, Arc::new(Script::new())).await
+    }
+
+    async fn start(folder: TempDir, clock: Arc<ManualClock>, facilitator: Arc<Script>) -> Self {
+        let store =
+            SqliteStore::open(&folder.path().join("store.db"), Arc::<ManualClock>::clone(&clock)).await.unwrap();
+        let store = Arc::new(Flaky { store, down: false.into(), forgets: false.into() });
+        *facilitator.store.lock().unwrap() = Arc::downgrade(&store);
+        let (ledger, keys) = (Arc::<Flaky>::clone(&store), Arc::<Flaky>::clone(&store));
+        let (secrets, time) = (Secrets::derive(&[5; 32]), Arc::<ManualClock>::clone(&clock));
+        let server = Arc::new(ResourceServer::new(ledger, keys, &secrets, time, Handle::current()));
+        let market = market(Some(Arc::<Script>::clone(&facilitator)));
+        Self { folder, clock, facilitator, store, server, market }
+    }
+
+    /// The same after the end of the process, however it ended: nothing more is written down.
+    pub(super) async fn restarted(self) -> Self {
+        let Self { folder, clock, facilitator, store, server, market } = self;
+        server.payments_done().await;
+        drop((store, server, market));
+        Self::start(folder, clock, facilitator).await
+    }
+
+    /// The quote of a challenge for the first terms of an offer; each number is another challenge.
+    pub(super) fn quote(&self, offer: &Offer, challenge: u8) -> String {
+        self.server.quotes.quote(&offer.key, &offer.terms[0].digest, self.server.now(), [challenge; 8])
+    }
+
+    /// A header that pays an offer; each nonce is another payment, with a quote of its own.
+    pub(super) fn pay(&self, offer: &Offer, nonce: u8) -> String {
+        self.pay_with(offer, nonce, &self.quote(offer, nonce))
+    }
+
+    pub(super) fn pay_with(&self, offer: &Offer, nonce: u8, quote: &str) -> String {
+        header(&quoted(&offer.terms[0], Wallet::new(1).eip3009(&offer.terms[0], nonce), quote))
+    }
+
+    /// Buys a plan.
+    pub(super) async fn buy(&self, plan: &Arc<PlanOffer>, payment: &str) -> Result<Sold, Denial> {
+        self.server.purchase(&self.market, plan, Some(payment.as_bytes())).await
+    }
+
+    /// The key of a plan that was just bought.
+    pub(super) async fn key(&self, plan: &Arc<PlanOffer>, nonce: u8) -> String {
+        self.buy(plan, &self.pay(&plan.offer, nonce)).await.unwrap().key.reveal().to_owned()
+    }
+
+    /// Asks for a pass for one call.
+    pub(super) async fn admit(&self, route: &Route, method: &Method, payment: &str) -> Result<Pass, Denial> {
+        let call = Call { route, method, key: None, payment: Some(payment.as_bytes()) };
+        self.server.admit(&self.market, call).await
+    }
+
+    /// Pays for one call up to the moment when the upstream would answer.
+    pub(super) async fn verified(&self, route: &Route, payment: &str) -> Verified {
+        match self.admit(route, &Method::GET, payment).await.unwrap() {
+            Pass::Verified(verified) => *verified,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(super) async fn settle(&self, verified: Verified) -> Result<Settled, Denial> {
+        self.server.settle_call(&self.market, verified).await
+    }
+
+    /// What the ledger has of a payment.
+    pub(super) async fn state(&self, id: &PaymentId) -> Option<crate::payment::State> {
+        match self.store.store.claim(id).await.unwrap() {
+            ClaimOutcome::Recorded(_, record) => Some(record.state),
+            ClaimOutcome::New(_) => None,
+            ClaimOutcome::InFlight(_) => panic!("{id} is in flight"),
+        }
+    }
+
+    /// Spends units of a key for a call that was served.
+    pub(super) async fn spend(&self, key: &str, cost: Units) -> Result<(), Denial> {
+        self.server.spend(key, cost).await.map(Reservation::commit)
+    }
+
+    pub(super) async fn used(&self, key: &str) -> Units {
+        self.server.status(key).await.unwrap().used
+    }
+}
+
+/// What is on sale: nothing that the tests of this module look up here.
+pub(super) fn market(facilitator: Option<Arc<Script>>) -> Arc<Market> {
+    let prices = PriceTable {
+        router: Router::default(),
+        plans: Vec::new(),
+        unlisted: Unlisted::Deny,
+        endpoints: "/x402".into(),
+        public_url: "https://api.example.com".into(),
+    };
+    let facilitator = facilitator.map(|script| -> Arc<dyn Facilitator> { script });
+    Arc::new(Market { prices, facilitator, quote_ttl: QUOTE_TTL, key_prefix: "tg_live_".into() })
+}
+
+/// A plan for a price in atomic units.
+pub(super) fn plan(name: &str, units: Option<u64>, price: u128, rate: Option<Rate>) -> Arc<PlanOffer> {
+    let units = units.map(|units| Units::from_thousandths(units * 1000));
+    let plan = Plan { name: name.into(), units, duration: Duration::from_secs(3600), rate };
+    let price_text = Price::parse("$5").unwrap();
+    Arc::new(PlanOffer { plan, price: price_text, offer: offer(OfferKey::plan(name), [usdc(price)]) })
+}
+
+/// A plan of a hundred units.
+pub(super) fn nano() -> Arc<PlanOffer> {
+    plan("nano", Some(100), 5_000_000, None)
+}
+
+/// A route that costs something for each call.
+pub(super) fn route(pattern: &str, settle: SettleTiming) -> Route {
+    Route {
+        pattern: Pattern::parse(pattern).unwrap(),
+        methods: Methods::All,
+        access: Access::PerCall(offer(OfferKey::call("*", pattern), [usdc(10_000)])),
+        settle,
+        upstream: "".into(),
+    }
+}
+
+/// The offer of such a route.
+pub(super) fn offer_of(route: &Route) -> &Offer {
+    route.access.offer().unwrap()
+}
+
+/// A payment without a quote, as version 1 and as made by hand.
+pub(super) fn unquoted(offer: &Offer, nonce: u8) -> [String; 2] {
+    let payload = || Wallet::new(1).eip3009(&offer.terms[0], nonce);
+    [header(&v1(&offer.terms[0], payload())), header(&v2(&offer.terms[0], payload()))]
+}
+
+/// The same payment with something else around it.
+pub(super) fn with_resource(header: &str, url: &str) -> String {
+    let text = crate::x402::codec::decode(header.as_bytes()).unwrap();
+    let mut message: serde_json::Value = serde_json::from_str(&text).unwrap();
+    message["resource"] = serde_json::json!({ "url": url });
+    crate::payment::testing::header(&message)
+}
+
+/// The reason why a payment was not taken.
+pub(super) fn reason<T: std::fmt::Debug>(result: Result<T, Denial>) -> String {
+    match result.unwrap_err() {
+        Denial::Shortfall(shortfall) => shortfall.reason().to_owned(),
+        other => panic!("{other:?}"),
+    }
+}

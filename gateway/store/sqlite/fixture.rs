@@ -1,0 +1,161 @@
+//! A store in a folder of its own, and payments to put into it.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::SystemTime;
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::clock::ManualClock;
+use crate::payment::testing::{NOW, Wallet, mint, offer, quoted, read, usdc};
+use crate::payment::{Claimed, Presented, State};
+use crate::plans::Plan;
+use crate::pricing::OfferKey;
+use crate::store::Record;
+
+/// A clock that counts how often it is asked. The writer asks once for each transaction.
+pub(super) struct Asked(pub(super) ManualClock, AtomicUsize);
+
+impl Clock for Asked {
+    fn now(&self) -> SystemTime {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        self.0.now()
+    }
+}
+
+/// A store in a folder of its own.
+pub(super) struct Fixture {
+    pub(super) folder: TempDir,
+    pub(super) clock: Arc<Asked>,
+    store: Option<Arc<SqliteStore>>,
+}
+
+impl Fixture {
+    pub(super) async fn new() -> Self {
+        let clock = Arc::new(Asked(ManualClock::at(NOW), AtomicUsize::new(0)));
+        let mut fixture = Self { folder: TempDir::new().unwrap(), clock, store: None };
+        fixture.reopen().await;
+        fixture
+    }
+
+    pub(super) fn path(&self) -> PathBuf {
+        self.folder.path().join("store.db")
+    }
+
+    pub(super) async fn open(&self) -> Result<SqliteStore, StoreError> {
+        let clock = Arc::clone(&self.clock);
+        SqliteStore::open(&self.path(), clock).await
+    }
+
+    /// As after the end of the process and a new start.
+    pub(super) async fn reopen(&mut self) {
+        self.store = None;
+        self.store = Some(Arc::new(self.open().await.unwrap()));
+    }
+
+    pub(super) fn store(&self) -> &Arc<SqliteStore> {
+        self.store.as_ref().unwrap()
+    }
+
+    pub(super) fn transactions(&self) -> usize {
+        self.clock.1.load(Ordering::Relaxed)
+    }
+
+    pub(super) async fn claim(&self, presented: &Presented) -> (Claim, Option<Record>) {
+        match self.store().claim(&presented.id).await.unwrap() {
+            ClaimOutcome::New(claim) => (claim, None),
+            ClaimOutcome::Recorded(claim, record) => (claim, Some(*record)),
+            ClaimOutcome::InFlight(_) => panic!("{} is taken", presented.id),
+        }
+    }
+
+    pub(super) async fn record(&self, presented: &Presented) -> Option<Record> {
+        self.claim(presented).await.1
+    }
+
+    pub(super) async fn state(&self, presented: &Presented) -> Option<State> {
+        self.record(presented).await.map(|record| record.state)
+    }
+
+    /// A payment on its way to the facilitator.
+    pub(super) async fn on_its_way(&self, presented: &Presented) -> Settling<Claim> {
+        let (claim, _) = self.claim(presented).await;
+        Claimed::new(presented.clone(), claim).unwrap().verified(None).settling()
+    }
+
+    pub(super) async fn settling(&self, presented: &Presented) -> Result<(), StoreError> {
+        self.store().settling(&self.on_its_way(presented).await).await
+    }
+
+    /// Makes one move by its name.
+    pub(super) async fn apply(&self, step: &str, presented: &Presented) -> Result<(), StoreError> {
+        let id = &presented.id;
+        match step {
+            "settling" => self.settling(presented).await,
+            "settled" => self.store().settled(id, &receipt(), None).await,
+            "voided" => self.store().voided(id, "no").await,
+            "unknown" => self.store().unknown(id, "timeout").await,
+            "delivered" => self.store().delivered(id).await,
+            other => panic!("no step {other}"),
+        }
+    }
+
+    /// Sells a plan of so many units for a payment, and gives the subscription's id.
+    pub(super) async fn sell(&self, nonce: u8, units: u64) -> SubscriptionId {
+        let presented = payment(nonce);
+        let sale = sale(&presented, units, nonce);
+        self.settling(&presented).await.unwrap();
+        self.store().settled(&presented.id, &receipt(), Some(&sale)).await.unwrap();
+        sale.subscription.id
+    }
+
+    pub(super) async fn lease(&self, id: &SubscriptionId, want: u64) -> u64 {
+        self.store().lease(id, units(want)).await.unwrap().thousandths() / 1000
+    }
+
+    pub(super) async fn used(&self, id: &SubscriptionId) -> u64 {
+        self.store().subscription(id).await.unwrap().unwrap().used.thousandths() / 1000
+    }
+}
+
+pub(super) fn units(whole: u64) -> Units {
+    Units::from_thousandths(whole * 1000)
+}
+
+/// A good payment with a quote; each nonce is another one.
+pub(super) fn payment(nonce: u8) -> Presented {
+    let offer = offer(OfferKey::plan("nano"), [usdc(10_000)]);
+    let quote = mint().quote(&offer.key, &offer.terms[0].digest, NOW, [nonce; 8]);
+    read(&quoted(&offer.terms[0], Wallet::new(1).eip3009(&offer.terms[0], nonce), &quote), &offer).unwrap()
+}
+
+pub(super) fn receipt() -> SettleResponse {
+    SettleResponse {
+        success: true,
+        error_reason: None,
+        error_message: None,
+        transaction: "0xabc".to_owned(),
+        network: "eip155:8453".to_owned(),
+        payer: Some("0x01".to_owned()),
+    }
+}
+
+pub(super) fn sale(presented: &Presented, whole_units: u64, key: u8) -> Sale {
+    let plan =
+        Plan { name: "nano".into(), units: Some(units(whole_units)), duration: Duration::from_secs(3600), rate: None };
+    let subscription = Subscription {
+        id: SubscriptionId::of_payment(presented.id.as_str()),
+        chain: "evm".into(),
+        payer: "0x01".into(),
+        plan,
+        expires_at: SystemTime::UNIX_EPOCH + Duration::from_secs(NOW + 3600),
+        key_prefix: "tg_live_".into(),
+        used: Units::ZERO,
+    };
+    Sale { subscription, key: KeyHash([key; 32]) }
+}
+
+pub(super) fn usage(id: &SubscriptionId, spent: u64, returned: u64) -> Usage {
+    Usage { subscription: id.clone(), spent: units(spent), returned: units(returned) }
+}

@@ -1,0 +1,44 @@
+//! The protocol's test vectors: messages, signatures and verdicts of the reference's packages. Each holds here, or a
+//! table beside its test says in what it differs and why.
+//!
+//! A folder with `main.rs` is one test program, so that the vectors' topics can be files of their own.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "all of this is test code")]
+
+mod accepted;
+mod challenge;
+mod encoding;
+mod file;
+mod money;
+mod payments;
+mod routes;
+mod signing;
+mod verdicts;
+
+/// The vectors that some test here reads.
+const HELD: [&str; 12] = [
+    "v2-challenge",
+    "v2-challenge-variants",
+    "v2-eip3009-payment",
+    "v2-payment-response",
+    "eip3009-facilitator-verdicts",
+    "v1-eip3009-payment",
+    "v2-permit2-payment",
+    "v2-svm-payment",
+    "accepted-matching",
+    "money-parsing",
+    "route-matching",
+    "encoding",
+];
+
+/// The vectors that are for parts this gateway does not have yet.
+const NOT_USED: [&str; 1] = [
+    // Bearer tokens for one commercial facilitator: only fixed headers are sent so far.
+    "cdp-jwt-eddsa",
+];
+
+#[test]
+fn every_vector_of_the_file_has_its_place() {
+    let ids: Vec<_> = file::vectors().iter().map(|vector| file::text(vector, "/id")).collect();
+    let placed: Vec<_> = HELD.into_iter().chain(NOT_USED).collect();
+    assert_eq!(ids, placed);
+}
