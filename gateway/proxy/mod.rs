@@ -255,7 +255,7 @@ impl ProxyHttp for Gateway {
         if let Some(payment) = &exchange.payment {
             let outcome = match (&exchange.denial, &payment.plan, &exchange.settled) {
                 (Some(denial), ..) => denial.as_str(),
-                (None, Some((.., false)), _) => "sold",
+                (None, Some((.., false)), _) => "settled",
                 (None, Some((.., true)), _) => "repeated",
                 (None, None, Some(_)) if delivered => "settled",
                 (None, None, Some(_)) => "settled_undelivered",

@@ -63,7 +63,7 @@ fn run(folder: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
 fn a_good_file_is_summed_up() {
     let (code, stdout, stderr) = run(folder(CONFIG).path(), &["check", "t.toml"]);
     assert_eq!((code, stderr.as_str()), (Some(0), ""));
-    assert!(stdout.starts_with("t.toml: no problems. 2 routes (1 either way, 1 free), 1 plans (nano $1)"), "{stdout}");
+    assert!(stdout.starts_with("t.toml: no problems. 2 routes (1 either way, 1 free), 1 plan (nano $1)"), "{stdout}");
 }
 
 #[test]

@@ -118,7 +118,7 @@ fn a_certificate_that_cannot_be_used_is_named_before_anything_starts() {
     let (cert, key) = (good.cert.pem(), good.signing_key.serialize_pem());
     let nobody: SocketAddr = "127.0.0.1:1".parse().unwrap();
     for (cert, key, told) in [
-        (&cert, &other.signing_key.serialize_pem(), "does not go with the certificate"),
+        (&cert, &other.signing_key.serialize_pem(), "is not the key of the certificate"),
         (&String::new(), &key, "has no certificate in it"),
         (&cert, &cert, "has no private key in it"),
         (&"-----BEGIN CERTIFICATE-----\nAA".to_owned(), &key, "cert"),

@@ -114,7 +114,7 @@ async fn a_crash_leaves_settling_payments_to_look_after() {
 async fn a_second_gateway_is_kept_out() {
     let mut fixture = Fixture::new().await;
     let error = fixture.open().await.unwrap_err();
-    assert!(error.to_string().contains("another gateway is using"), "{error}");
+    assert!(error.to_string().contains("is used by another gateway"), "{error}");
     fixture.reopen().await;
 }
 
