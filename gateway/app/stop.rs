@@ -8,6 +8,10 @@ use tokio::sync::Notify;
 
 use crate::telemetry::Metrics;
 
+/// How long connections have for what requests have left them: an HTTP/2 answer is with its connection when its request
+/// is over, and not yet on the wire.
+const FLUSH: Duration = Duration::from_millis(250);
+
 /// What ends the gateway: SIGTERM, SIGINT, or a word from within the process.
 #[derive(Debug, Clone, Default)]
 pub struct Stop(Arc<Notify>);
@@ -52,9 +56,12 @@ impl ShutdownSignalWatch for Watch {
         let (running, patience) = (&self.metrics.running, self.patience);
         tracing::info!(requests = running.count(), ?patience, "stopping: no new requests, those under way finish");
         tokio::select! {
-            left = running.close(patience) => if left > 0 {
-                tracing::warn!(left, "requests are cut off: they took longer than shutdown_timeout");
-            },
+            left = running.close(patience) => {
+                if left > 0 {
+                    tracing::warn!(left, "requests are cut off: they took longer than shutdown_timeout");
+                }
+                tokio::time::sleep(FLUSH).await;
+            }
             // Asked twice: somebody is in a hurry.
             () = self.stop.asked() => {}
         }
