@@ -1,13 +1,10 @@
 //! The commands, and starts that fail.
 
-use std::path::Path;
-use std::process::Output;
-
 use serde_json::json;
 use tempfile::TempDir;
 
 use crate::support::facilitator::Facilitator;
-use crate::support::gateway::{free_port, tollgate};
+use crate::support::gateway::{free_port, run_to_end as run};
 use crate::support::server::{Journal, Reply};
 use crate::support::world::{Setup, World};
 
@@ -52,11 +49,6 @@ fn folder(config: &str) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("t.toml"), config).unwrap();
     folder
-}
-
-fn run(folder: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
-    let Output { status, stdout, stderr } = tollgate(folder, arguments).output().unwrap();
-    (status.code(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
 }
 
 #[test]
@@ -170,14 +162,11 @@ fn a_request_is_explained() {
 fn what_is_explained_is_what_happens() {
     let world = World::start();
     let file = world.gateway.config_file();
-    let explain = |method: &str, url: &str| {
-        let output = tollgate(file.parent().unwrap(), &["explain", "tollgate.toml", method, url]).output().unwrap();
-        String::from_utf8(output.stdout).unwrap()
-    };
+    let folder = file.parent().unwrap();
     for (method, target) in
         [("GET", "/paid"), ("POST", "/PAID/"), ("GET", "/upfront"), ("GET", "/free"), ("GET", "/x"), ("GET", "//")]
     {
-        let text = explain(method, target);
+        let text = run(folder, &["explain", "tollgate.toml", method, target]).1;
         let status = world.ask(method, target, &[], "").status;
         let told = match status {
             402 => "for this call",

@@ -10,7 +10,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use tempfile::TempDir;
 
 use crate::support::client::Wire;
-use crate::support::gateway::{free_port, tollgate};
+use crate::support::gateway::{free_port, run_to_end};
 use crate::support::multiplexed::{Multiplexed, request};
 use crate::support::wait::PATIENCE;
 use crate::support::world::{Setup, World};
@@ -134,9 +134,8 @@ fn a_certificate_that_cannot_be_used_is_named_before_anything_starts() {
         );
         write(&folder, "t.toml", &config);
         for command in ["check", "run"] {
-            let output = tollgate(folder.path(), &[command, "t.toml"]).output().unwrap();
-            let stderr = String::from_utf8(output.stderr).unwrap();
-            assert_eq!(output.status.code(), Some(1), "{command} {told}");
+            let (code, _, stderr) = run_to_end(folder.path(), &[command, "t.toml"]);
+            assert_eq!(code, Some(1), "{command} {told}");
             assert!(stderr.contains(told) && stderr.starts_with("t.toml:"), "{command} {told}: {stderr}");
         }
     }

@@ -2,16 +2,17 @@
 
 use std::io::Read as _;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
 use super::client::Wire;
-use super::wait::until;
+use super::wait::{PATIENCE, until};
 
 /// A running gateway. It is killed when this is dropped.
 #[derive(Debug)]
@@ -131,8 +132,22 @@ impl Drop for Gateway {
     }
 }
 
-/// The program with these arguments, in a folder.
-pub(crate) fn tollgate(folder: &std::path::Path, arguments: &[&str]) -> Command {
+/// Runs the program with these arguments in a folder to its end: exit code, standard output, standard error.
+#[track_caller]
+pub(crate) fn run_to_end(folder: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let mut child = tollgate(folder, arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let end = Instant::now() + PATIENCE;
+    while child.try_wait().unwrap().is_none() && Instant::now() < end {
+        thread::sleep(Duration::from_millis(5));
+    }
+    let ended = child.try_wait().unwrap().is_some();
+    let _ = child.kill();
+    let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
+    assert!(ended, "{arguments:?} does not end: {}", String::from_utf8_lossy(&stderr));
+    (status.code(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
+}
+
+fn tollgate(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
     command.args(arguments).current_dir(folder).env_remove("RUST_LOG").stdin(Stdio::null());
     command
