@@ -27,6 +27,15 @@ fn every_sample_is_right() {
 }
 
 #[test]
+fn the_readmes_first_configuration_is_right() {
+    let readme = include_str!("../README.md");
+    let (_, text) = readme.split_once("```toml\n").unwrap();
+    let (text, _) = text.split_once("```").unwrap();
+    let Loaded { config, warnings } = parse(text, "README.md", Path::new("."), &|_| None).unwrap();
+    assert_eq!((prices(&config), warnings), (vec!["$0.001".to_owned()], vec![]));
+}
+
+#[test]
 fn the_plans_are_those_of_the_product_page() {
     let Loaded { config, .. } = sample("plans.toml");
     let plans: Vec<_> = config
