@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use crate::support::client::Wire;
 use crate::support::facilitator::good;
 use crate::support::multiplexed::{Multiplexed, Stream, request};
 use crate::support::server::Reply;
@@ -169,9 +170,8 @@ fn a_stop_lets_a_paid_stream_finish() {
     let running = connection.begin(request("GET", "/paid", &[("payment-signature", &payment)], b""));
     until_true("the upstream's call", || world.upstream.hits() == 1);
     world.gateway.signal("TERM");
-    until_true("the stop", || {
-        connection.ask(request("GET", "/free", &[], b"")).is_ok_and(|answer| answer.status() == 503)
-    });
+    until_true("the stop", || Wire::to(world.gateway.admin).get("/readyz", &[]).status == 503);
+    assert_eq!(connection.ask(request("GET", "/free", &[], b"")).unwrap().status(), 503);
     answered.open();
     assert_eq!(text(&connection.wait(running).unwrap()), "finished");
     assert_eq!(world.gateway.exit().code(), Some(0));

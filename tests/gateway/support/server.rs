@@ -8,11 +8,15 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use serde_json::Value;
 
 use super::message::{Framing, Head, Reader};
 use super::wait::Gate;
+
+/// What a server takes to think that is not on the same machine.
+const THOUGHT: Duration = Duration::from_millis(50);
 
 /// What has happened, in order, at all servers of a test.
 #[derive(Debug, Clone, Default)]
@@ -38,6 +42,7 @@ enum Step {
     Send(Vec<u8>),
     Repeat(Vec<u8>, usize),
     Pass(Gate),
+    Pause,
     /// Sends back what comes, until it ends.
     Echo,
     Close,
@@ -130,6 +135,12 @@ impl Reply {
     /// The whole of it after the gate is opened.
     pub(crate) fn behind(mut self, gate: &Gate) -> Self {
         self.0.insert(0, Step::Pass(gate.clone()));
+        self
+    }
+
+    /// The whole of it after a moment.
+    pub(crate) fn after_thought(mut self) -> Self {
+        self.0.insert(0, Step::Pause);
         self
     }
 
@@ -260,7 +271,7 @@ impl Shared {
                 shared.connections.lock().unwrap().remove(&number);
                 if reset {
                     // Closed without lingering, and without the farewell that a shutdown is.
-                    socket2::SockRef::from(&stream).set_linger(Some(std::time::Duration::ZERO)).unwrap();
+                    socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
                 } else {
                     let _ = stream.shutdown(Shutdown::Both);
                 }
@@ -323,6 +334,10 @@ impl Shared {
             Step::Repeat(bytes, times) => (0..times).all(|_| send(&bytes)),
             Step::Pass(gate) => {
                 gate.pass();
+                true
+            }
+            Step::Pause => {
+                thread::sleep(THOUGHT);
                 true
             }
             Step::Echo => {
