@@ -6,7 +6,7 @@ use crate::support::server::Reply;
 use crate::support::world::World;
 
 /// Heads that say in two ways, or in none that everybody reads alike, how long the body is.
-const AMBIGUOUS: [(&str, &str); 21] = [
+const AMBIGUOUS: [(&str, &str); 22] = [
     ("Content-Length: 4\r\nTransfer-Encoding: chunked\r\n", "1.1"),
     ("Transfer-Encoding: chunked\r\nContent-Length: 4\r\n", "1.1"),
     ("Content-Length: 0\r\nTransfer-Encoding: chunked\r\n", "1.1"),
@@ -20,6 +20,7 @@ const AMBIGUOUS: [(&str, &str); 21] = [
     ("Content-Length: 3 \t3\r\n", "1.1"),
     ("Content-Length: \r\n", "1.1"),
     ("Content-Length: 99999999999999999999999\r\n", "1.1"),
+    ("Transfer-Encoding: gzip\r\n", "1.1"),
     ("Transfer-Encoding: gzip, chunked\r\n", "1.1"),
     ("Transfer-Encoding: identity, chunked\r\n", "1.1"),
     ("Transfer-Encoding: chunked, chunked\r\n", "1.1"),
