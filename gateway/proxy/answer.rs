@@ -1,5 +1,7 @@
 //! An answer that the gateway makes itself, and how it is written.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, CACHE_CONTROL, CONTENT_LENGTH};
 use http::header::{CONTENT_TYPE, EXPECT, HeaderName, HeaderValue};
@@ -11,6 +13,8 @@ use super::headers::EXPOSED;
 
 /// The most of an unread request body that is read before an early answer, so that the connection can be used again.
 const DRAIN_BYTES_MAX: usize = 64 * 1024;
+/// The longest wait for it: an answer is worth more than a connection.
+const DRAIN_WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// Status, headers and JSON body.
 #[derive(Debug, Clone)]
@@ -73,15 +77,18 @@ async fn drain(session: &mut Session) -> bool {
     if session.req_header().headers.contains_key(EXPECT) {
         return false;
     }
-    let mut read = 0;
-    loop {
-        match session.read_request_body().await {
-            Ok(Some(chunk)) => read += chunk.len(),
-            Ok(None) => return true,
-            Err(_) => return false,
+    let to_its_end = async {
+        let mut read = 0;
+        loop {
+            match session.read_request_body().await {
+                Ok(Some(chunk)) => read += chunk.len(),
+                Ok(None) => return true,
+                Err(_) => return false,
+            }
+            if read > DRAIN_BYTES_MAX {
+                return false;
+            }
         }
-        if read > DRAIN_BYTES_MAX {
-            return false;
-        }
-    }
+    };
+    tokio::time::timeout(DRAIN_WAIT_MAX, to_its_end).await.unwrap_or(false)
 }

@@ -109,6 +109,18 @@ fn an_unpaid_body_that_comes_in_parts_is_waited_for() {
 }
 
 #[test]
+fn an_unpaid_body_that_stalls_is_not_waited_for_long() {
+    let world = World::start();
+    let mut wire = world.wire();
+    let text = request("POST", "/paid", &[], SMUGGLED);
+    wire.send(text.split_at(text.len() - 1).0);
+    // The client's patience is shorter than the minute that the framework waits for a body.
+    assert_eq!(wire.answer().status, 402);
+    assert!(wire.is_closed());
+    assert_eq!(world.upstream.hits(), 0);
+}
+
+#[test]
 fn what_follows_a_body_is_a_request_of_its_own_or_nothing() {
     let world = World::start();
     let next = request("GET", "/free?next", &[], "");

@@ -203,19 +203,6 @@ fn a_free_websocket_opens_at_once() {
 }
 
 #[test]
-#[ignore = "the framework takes the end of the request for the end of the tunnel, if the 101 was quicker"]
-fn a_websocket_whose_upstream_answers_at_once_stays_open() {
-    let world = World::start();
-    world.upstream.says(Reply::raw(SWITCHED).then_echo());
-    for _ in 0..100 {
-        let mut wire = world.wire();
-        wire.send(websocket("/free", ""));
-        assert_eq!(wire.answer().status, 101);
-        assert_echo(&mut wire);
-    }
-}
-
-#[test]
 fn a_websocket_whose_settlement_is_refused_does_not_open() {
     let world = World::start();
     world.upstream.says(Reply::raw(SWITCHED).then("SECRET").then_echo());
