@@ -4,7 +4,7 @@ mod buyer;
 mod walk;
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -44,12 +44,17 @@ fn play(walk: bool, port: u16) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let stage = runtime.block_on(Stage::set(port))?;
     let (file, stop) = (stage.file(), Stop::default());
-    let visitor = runtime.spawn(visit(stage, walk, stop.clone()));
+    let stop_after = stop.clone();
+    // Comes back with the stage, so that nothing is taken down before the gateway has ended.
+    let visitor = runtime.spawn(async move {
+        let visited = visit(&stage, walk, &stop_after).await;
+        (stage, visited)
+    });
     app::run(&file, stop)?;
     // The gateway has ended: because the walk did, or because somebody pressed Ctrl-C.
     let walked = runtime.block_on(async { tokio::time::timeout(Duration::from_millis(100), visitor).await });
     Ok(match walked {
-        Ok(Ok(Err(error))) => {
+        Ok(Ok((_, Err(error)))) => {
             eprintln!("the walk stopped: {error}");
             ExitCode::FAILURE
         }
@@ -58,15 +63,14 @@ fn play(walk: bool, port: u16) -> Result<ExitCode, Box<dyn std::error::Error>> {
 }
 
 /// Waits for the gateway, then shows what there is to see.
-async fn visit(stage: Stage, walk: bool, stop: Stop) -> Result<(), buyer::Trouble> {
+async fn visit(stage: &Stage, walk: bool, stop: &Stop) -> Result<(), buyer::Trouble> {
     let buyer = Buyer::new(stage.gateway)?;
     buyer.wait_for(&format!("http://{}/readyz", stage.admin)).await?;
     if !walk {
         println!("{}", stage.invitation());
-        // Holds the parts until the process ends.
         std::future::pending::<()>().await;
     }
-    let walked = walk::walk(&buyer, &stage).await;
+    let walked = walk::walk(&buyer, stage).await;
     stop.stop();
     walked
 }
@@ -96,10 +100,6 @@ impl Stage {
 
     fn file(&self) -> PathBuf {
         self.directory.path().join("tollgate.toml")
-    }
-
-    fn path(&self) -> &Path {
-        self.directory.path()
     }
 
     fn invitation(&self) -> String {

@@ -54,10 +54,9 @@ pub(super) async fn walk(buyer: &Buyer, stage: &Stage) -> Result<(), Trouble> {
     asked(buyer, "/v1/status", &[], StatusCode::OK).await?;
 
     println!(
-        "\nSettled: {} payments. The sample API was asked: {:?}. Files: {}",
+        "\nSettled: {} payments. The sample API was asked: {:?}.",
         stage.sandbox.settled(),
         stage.upstream.requests(),
-        stage.path().display(),
     );
     if paid.headers.contains_key("payment-response") { Ok(()) } else { Err(Trouble::Unexpected("the paid call")) }
 }
