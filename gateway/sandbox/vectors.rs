@@ -114,7 +114,7 @@ fn eip3009_verdicts_are_the_references() {
         let mut expected = case.as_object().unwrap().clone();
         expected.remove("case");
         if name == "signature v as 00/01 instead of 1b/1c" {
-            // The reference's stubbed chain takes it; the token's contract does not, and neither does the sandbox.
+            // The simulated chain of the reference takes it; the token's contract does not, and neither does the sandbox.
             expected.insert("isValid".to_owned(), false.into());
             expected.insert("invalidReason".to_owned(), "invalid_exact_evm_signature".into());
         }

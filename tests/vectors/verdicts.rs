@@ -11,7 +11,7 @@ fn differs(case: &str) -> Option<&'static str> {
     Some(match case {
         // An echo of other terms than ours is not read any further: there is no offer that it could be a payment for.
         "accepted.network eip155:8453 but requirements eip155:84532" => "no_matching_payment_requirements",
-        // Stricter on purpose: the stubbed chain takes it and the token's contract would not.
+        // Stricter on purpose: the simulated chain takes it and the token's contract would not.
         "signature v as 00/01 instead of 1b/1c" => "invalid_exact_evm_signature",
         // The amount is compared before the signature, which is the dearer check.
         "authorization.value changed to 10001 after signing" => {
