@@ -23,6 +23,7 @@
 //! | [`app`] | where concrete types meet |
 //! | [`cli`] | the commands |
 //! | [`clock`] | the time, as an argument |
+//! | [`outbound`] | the HTTP client for other machines |
 //!
 //! # Arrows
 //! ```text
@@ -38,6 +39,7 @@ pub mod clock;
 pub mod config;
 pub mod facilitator;
 pub mod money;
+pub mod outbound;
 pub mod payment;
 pub mod plans;
 pub mod pricing;

@@ -6,14 +6,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each module and what it may use. A module stands below those that it uses, so nothing here can point up.
-const MAY_USE: [(&str, &[&str]); 16] = [
+const MAY_USE: [(&str, &[&str]); 17] = [
     ("money", &[]),
     ("clock", &[]),
+    ("outbound", &[]),
     ("x402", &["money"]),
     ("plans", &["money"]),
     ("pricing", &["money", "x402", "plans"]),
     ("payment", &["money", "x402", "plans", "pricing"]),
-    ("facilitator", &["x402"]),
+    ("facilitator", &["outbound", "x402"]),
     ("store", &["clock", "x402", "plans", "pricing", "payment"]),
     ("resource_server", &["money", "clock", "x402", "plans", "pricing", "payment", "facilitator", "store"]),
     // It wraps a facilitator to time it.

@@ -7,6 +7,7 @@ use serde_json::value::to_raw_value;
 
 use super::fake::{Fake, Reply, Seen, Then, json, redirect};
 use super::{Facilitator, FacilitatorError, RemoteFacilitator, RemoteSettings, SettleOutcome, SetupError, Verdict};
+use crate::outbound::TlsError;
 use crate::x402::facilitator::FacilitatorRequest;
 
 const BASE: &str = "eip155:8453";
@@ -155,7 +156,7 @@ async fn without_a_connection_nothing_was_sent() {
     let mute = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("https://{}", mute.local_addr().unwrap());
     match RemoteFacilitator::new(&settings(&url)) {
-        Err(SetupError::Roots(_)) => {} // A machine without certificates has no TLS to try.
+        Err(SetupError::Tls(TlsError::Roots(_))) => {} // A machine without certificates has no TLS to try.
         Err(other) => panic!("{other}"),
         Ok(_) => assert_eq!(settled(&impatient(&url)).await, "not sent"),
     }
@@ -302,7 +303,10 @@ fn headers_that_frame_the_message_are_refused() {
         let mut settings = settings("https://x402.org/facilitator");
         settings.headers.push((HeaderName::from_static(name), HeaderValue::from_static("1")));
         assert!(
-            matches!(RemoteFacilitator::new(&settings), Err(SetupError::Header(_) | SetupError::Roots(_))),
+            matches!(
+                RemoteFacilitator::new(&settings),
+                Err(SetupError::Header(_) | SetupError::Tls(TlsError::Roots(_)))
+            ),
             "{name}"
         );
     }

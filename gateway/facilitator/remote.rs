@@ -11,6 +11,7 @@ use super::answers::{Settlement, settlement, verdict};
 use super::supported::supported;
 use super::transport::{Answer, Call, Endpoint, Failure, Transport};
 use super::{Facilitator, FacilitatorError, SettleOutcome, Verdict};
+use crate::outbound::TlsError;
 use crate::x402::facilitator::{FacilitatorRequest, SupportedResponse};
 
 /// For the whole of a `/supported` call. It is asked at start and in the background, so nobody's request waits for it.
@@ -38,12 +39,9 @@ pub enum SetupError {
     /// A header that frames the message, or that says whom it is for.
     #[error("the header {0} belongs to the connection and cannot be set for the facilitator")]
     Header(HeaderName),
-    /// This machine has no root certificates, so no `https` facilitator can be trusted.
-    #[error("no root certificates were found on this machine")]
-    Roots(#[source] std::io::Error),
-    /// The TLS library refuses its own defaults.
-    #[error("TLS cannot be set up")]
-    Tls(#[source] rustls::Error),
+    /// This machine cannot speak TLS.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
 }
 
 /// A facilitator behind HTTP.

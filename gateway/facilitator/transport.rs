@@ -3,7 +3,6 @@
 //! Not for what an answer means: that is `answers`.
 
 use std::error::Error as _;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,20 +12,17 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
-use hyper_rustls::{ConfigBuilderExt as _, HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::connect::{HttpConnector, capture_connection};
 use hyper_util::client::legacy::{Client, Error as ClientError};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use super::SetupError;
 use super::base_url::BaseUrl;
+use crate::outbound::{IDLE_TIMEOUT, connector, explain};
 
-/// Node's servers close idle connections after 5 s; one that is reused at that moment fails.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
 /// Idle connections kept; more than a busy gateway's concurrent calls would only be closed by the other side.
 const IDLE_MAX: usize = 32;
-/// An unreachable machine is known as such after this time, long before a settlement's own deadline.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Public facilitators answer with one 308 at most.
 const REDIRECTS_MAX: usize = 3;
 /// What frames the message or names its receiver is not the operator's to set.
@@ -180,28 +176,6 @@ impl Transport {
     }
 }
 
-fn connector(https: bool) -> Result<HttpsConnector<HttpConnector>, SetupError> {
-    let mut http = HttpConnector::new();
-    http.enforce_http(false);
-    http.set_nodelay(true);
-    http.set_connect_timeout(Some(CONNECT_TIMEOUT));
-    // The provider is named, so that nothing depends on what the process has installed as its default.
-    let tls = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(SetupError::Tls)?;
-    // A facilitator on this machine needs no certificates, and a bare container has none.
-    if !https {
-        let tls = tls.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth();
-        return Ok(HttpsConnectorBuilder::new()
-            .with_tls_config(tls)
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(http));
-    }
-    let tls = tls.with_native_roots().map_err(SetupError::Roots)?.with_no_client_auth();
-    Ok(HttpsConnectorBuilder::new().with_tls_config(tls).https_only().enable_http1().wrap_connector(http))
-}
-
 fn all_headers(headers: &[(HeaderName, HeaderValue)]) -> Result<HeaderMap, SetupError> {
     let mut all = HeaderMap::new();
     all.insert(ACCEPT, HeaderValue::from_static("application/json"));
@@ -248,16 +222,4 @@ fn broken(error: &ClientError) -> Failure {
 /// Whether an answer came, but not in HTTP.
 fn is_garbled(error: &ClientError) -> bool {
     error.source().and_then(|source| source.downcast_ref::<hyper::Error>()).is_some_and(hyper::Error::is_parse)
-}
-
-/// An error with all its causes, in one line.
-fn explain(error: &ClientError) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
