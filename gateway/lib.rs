@@ -13,6 +13,7 @@
 //! | [`pricing`] | canonical paths, patterns, the route table, prices, offers |
 //! | [`payment`] | challenges, presented payments, quotes, prechecks, the steps |
 //! | [`facilitator`] | who checks and settles: the trait, and the client of a remote one |
+//! | [`chain`] | what the chain itself says of a payment |
 //! | [`store`] | what must not be forgotten: the ledger and the keys, in SQLite |
 //! | [`resource_server`] | the use cases: admit, charge, settle, purchase, spend a plan, recover |
 //! | [`config`] | the TOML file: read, checked, made into a price table, reloaded |
@@ -34,6 +35,7 @@
 
 pub mod admin;
 pub mod app;
+pub mod chain;
 pub mod cli;
 pub mod clock;
 pub mod config;

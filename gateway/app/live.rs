@@ -10,9 +10,10 @@ use http::HeaderValue;
 
 use crate::config::{self, Config, FacilitatorConfig, Loaded, Omission, Watcher, unchangeable};
 use crate::facilitator::{Facilitator, RemoteFacilitator, RemoteSettings, SetupError};
+use crate::payment::Unproven;
 use crate::pricing::Kinds;
 use crate::proxy::{Snapshot, Upstream};
-use crate::resource_server::Market;
+use crate::resource_server::{Chains, Desk, Market, Risk};
 use crate::telemetry::{Metrics, Timed};
 
 use super::StartError;
@@ -22,6 +23,13 @@ const ASK_EVERY: Duration = Duration::from_secs(300);
 /// The first wait after it did not; doubled each time.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 
+/// Whoever collects the money: asked directly for what it settles, and at its desk for payments.
+#[derive(Clone)]
+struct Collector {
+    facilitator: Arc<dyn Facilitator>,
+    desk: Arc<Desk>,
+}
+
 /// The one who changes what requests are served by.
 pub(super) struct Keeper {
     path: PathBuf,
@@ -29,7 +37,7 @@ pub(super) struct Keeper {
     started: Config,
     config: Config,
     kinds: Kinds,
-    facilitator: Option<Arc<dyn Facilitator>>,
+    facilitator: Option<Collector>,
     omissions: Vec<Omission>,
     live: Arc<ArcSwap<Snapshot>>,
     metrics: Arc<Metrics>,
@@ -44,10 +52,10 @@ impl Keeper {
         watcher: Watcher,
         metrics: Arc<Metrics>,
     ) -> Result<Self, StartError> {
-        let facilitator = timed(&config, &metrics)?;
+        let facilitator = collector(&config, &metrics)?;
         let kinds = Kinds::unknown();
         let (prices, omissions) = config.price_table(&kinds);
-        let market = market(&config, prices, facilitator.clone());
+        let market = market(&config, prices, facilitator.as_ref());
         let upstreams = upstreams(&config, &HashMap::new()).await;
         let key_headers = config.keys.headers.clone();
         let live = Arc::new(ArcSwap::from_pointee(Snapshot { market, upstreams, key_headers }));
@@ -100,7 +108,7 @@ impl Keeper {
         }
         let changed = config.facilitator != self.config.facilitator;
         if changed {
-            match timed(&config, &self.metrics) {
+            match collector(&config, &self.metrics) {
                 Ok(facilitator) => (self.facilitator, self.kinds) = (facilitator, Kinds::unknown()),
                 Err(error) => {
                     tracing::error!(%error, "the facilitator's settings are of no use; the old configuration stays");
@@ -123,7 +131,7 @@ impl Keeper {
     /// Asks the facilitator what it settles. Says whether it answered.
     async fn ask(&mut self) -> bool {
         let Some(facilitator) = &self.facilitator else { return true };
-        match facilitator.supported().await {
+        match facilitator.facilitator.supported().await {
             Ok(supported) => {
                 let kinds = Kinds::from_supported(&supported, &self.kinds);
                 if kinds != self.kinds {
@@ -149,19 +157,28 @@ impl Keeper {
             self.omissions = omissions;
         }
         let upstreams = upstreams(&self.config, &self.live.load().upstreams).await;
-        let market = market(&self.config, prices, self.facilitator.clone());
+        let market = market(&self.config, prices, self.facilitator.as_ref());
         let key_headers = self.config.keys.headers.clone();
         self.live.store(Arc::new(Snapshot { market, upstreams, key_headers }));
     }
 }
 
-fn market(
-    config: &Config,
-    prices: crate::pricing::PriceTable,
-    facilitator: Option<Arc<dyn Facilitator>>,
-) -> Arc<Market> {
-    let (quote_ttl, key_prefix) = (config.server.quote_ttl, Arc::clone(&config.keys.prefix));
-    Arc::new(Market { prices, facilitator, quote_ttl, key_prefix })
+fn market(config: &Config, prices: crate::pricing::PriceTable, collector: Option<&Collector>) -> Arc<Market> {
+    let (kept, facilitator) = (&config.store.kept, config.facilitator.as_ref());
+    let risk = Risk {
+        resolve_timeout: facilitator.map_or(Duration::ZERO, |facilitator| facilitator.resolve_timeout),
+        unproven: facilitator.map_or(Unproven::Hold, |facilitator| facilitator.unproven_settlement),
+        replay_body_bytes_max: kept.replay_body_bytes_max,
+        replay_ttl: kept.replay_ttl,
+    };
+    Arc::new(Market {
+        prices,
+        facilitator: collector.map(|collector| Arc::clone(&collector.desk)),
+        chains: Chains::new(),
+        risk,
+        quote_ttl: config.server.quote_ttl,
+        key_prefix: Arc::clone(&config.keys.prefix),
+    })
 }
 
 /// Upstreams of a configuration; those that did not change are kept, with their connections.
@@ -181,10 +198,11 @@ async fn upstreams(config: &Config, earlier: &HashMap<Arc<str>, Arc<Upstream>>) 
     upstreams
 }
 
-fn timed(config: &Config, metrics: &Arc<Metrics>) -> Result<Option<Arc<dyn Facilitator>>, SetupError> {
+fn collector(config: &Config, metrics: &Arc<Metrics>) -> Result<Option<Collector>, SetupError> {
     let Some(settings) = &config.facilitator else { return Ok(None) };
-    let facilitator = Arc::new(facilitator(settings)?);
-    Ok(Some(Arc::new(Timed::new(facilitator, Arc::clone(metrics)))))
+    let facilitator: Arc<dyn Facilitator> = Arc::new(Timed::new(Arc::new(facilitator(settings)?), Arc::clone(metrics)));
+    let desk = Arc::new(Desk::new(Arc::clone(&facilitator), settings.concurrency));
+    Ok(Some(Collector { facilitator, desk }))
 }
 
 /// The client of a facilitator.

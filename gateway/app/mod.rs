@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use pingora::apps::HttpServerOptions;
 use pingora::listeners::ListenerConfig;
 use pingora::listeners::tls::TlsSettings;
@@ -26,9 +27,9 @@ use crate::admin::Admin;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Config, ListenAddr, Loaded, Problems, WatchError, Watcher};
 use crate::facilitator::SetupError;
-use crate::proxy::Gateway;
+use crate::proxy::{Gateway, Snapshot};
 use crate::resource_server::{ResourceServer, Secrets};
-use crate::store::{Ledger, SqliteStore, StoreError};
+use crate::store::{Ledger, Retention, SqliteStore, StoreError};
 use crate::telemetry::{Metrics, start_logging};
 
 /// Read and write buffers of a client connection. A challenge fits the write buffer, so that it is one write.
@@ -36,6 +37,10 @@ const BUFFERS: (usize, usize) = (8 * 1024, 8 * 1024);
 
 /// How often spent units are written down.
 const WRITE_DOWN_EVERY: Duration = Duration::from_secs(1);
+/// How often it is asked whether a payment of unknown outcome is due.
+const RECONCILE_EVERY: Duration = Duration::from_millis(500);
+/// How often what is old is let go.
+const SWEEP_EVERY: Duration = Duration::from_secs(10);
 
 /// Why the gateway did not start.
 #[derive(Debug, thiserror::Error)]
@@ -91,8 +96,11 @@ pub fn run(path: &Path, stop: Stop) -> Result<(), StartError> {
     let (server, keeper) = runtime.block_on(assemble(path, &config, watcher, &metrics, &runtime))?;
     metrics.started();
     let gateway = Gateway { live: keeper.live(), server: Arc::clone(&server), metrics: Arc::clone(&metrics) };
+    let live = keeper.live();
     runtime.spawn(keeper.keep());
     runtime.spawn(write_down(Arc::clone(&server)));
+    runtime.spawn(reconcile(Arc::clone(&server), live));
+    runtime.spawn(sweep(Arc::clone(&server)));
 
     serve(&config, gateway, stop.watch(Arc::clone(&metrics), config.server.shutdown_timeout))?;
     close(&runtime, &server, config.server.shutdown_timeout);
@@ -108,7 +116,9 @@ async fn assemble(
 ) -> Result<(Arc<ResourceServer>, Keeper), StartError> {
     let secret = Secrets::derive(&secret::load(&config.store.secret)?);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let store = Arc::new(SqliteStore::open(&config.store.path, Arc::clone(&clock)).await?);
+    let kept = &config.store.kept;
+    let retention = Retention { responses_bytes_max: kept.replay_disk_bytes_max, payments: Some(kept.retention) };
+    let store = Arc::new(SqliteStore::open(&config.store.path, retention, Arc::clone(&clock)).await?);
     let ledger: Arc<dyn Ledger> = Arc::<SqliteStore>::clone(&store);
     let server = ResourceServer::new(ledger, store, &secret, clock, runtime.handle().clone());
     let keeper = Keeper::start(path, config.clone(), watcher, Arc::clone(metrics)).await?;
@@ -168,6 +178,35 @@ async fn write_down(server: Arc<ResourceServer>) {
         every.tick().await;
         if let Err(error) = server.accounts().write_down().await {
             tracing::error!(%error, "spent units could not be written down");
+        }
+    }
+}
+
+/// Ends payments of an unknown outcome, in the background.
+async fn reconcile(server: Arc<ResourceServer>, live: Arc<ArcSwap<Snapshot>>) {
+    loop {
+        let market = Arc::clone(&live.load().market);
+        match server.reconcile(&market).await {
+            // There may be more that are due.
+            Ok(done) if done.settled + done.voided > 0 => {}
+            Ok(_) => tokio::time::sleep(RECONCILE_EVERY).await,
+            Err(denial) => {
+                tracing::error!(?denial, "payments could not be reconciled");
+                tokio::time::sleep(RECONCILE_EVERY).await;
+            }
+        }
+    }
+}
+
+/// Lets go of what need not be kept any longer.
+async fn sweep(server: Arc<ResourceServer>) {
+    let mut every = tokio::time::interval(SWEEP_EVERY);
+    loop {
+        every.tick().await;
+        match server.ledger().sweep().await {
+            Ok(swept) if swept.payments > 0 => tracing::info!(payments = swept.payments, "payments purged"),
+            Ok(_) => {}
+            Err(error) => tracing::error!(%error, "the store could not be swept"),
         }
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::money::{Address, Asset, Family, Network};
+use crate::payment::Unproven;
 use crate::plans::{Plan, Units};
 use crate::pricing::{Methods, Pattern, Price, SettleTiming, Unlisted};
 
@@ -109,6 +110,13 @@ pub struct FacilitatorConfig {
     pub verify_timeout: Duration,
     /// For the whole of a `/settle` call; 60 s unless said otherwise.
     pub settle_timeout: Duration,
+    /// How long a request asks for the outcome of its settlement if the first answer was none; 10 s unless said
+    /// otherwise.
+    pub resolve_timeout: Duration,
+    /// What "already used" means where no chain can be asked; held unless said otherwise.
+    pub unproven_settlement: Unproven,
+    /// The most calls at a time, a quarter of them kept for work that is done; 256 unless said otherwise.
+    pub concurrency: usize,
     /// Sent with each call.
     pub headers: Vec<(http::HeaderName, Secret)>,
 }
@@ -149,6 +157,21 @@ pub struct StoreConfig {
     pub path: PathBuf,
     /// The secret that keys and quotes are derived from.
     pub secret: SecretSource,
+    /// What is kept, and for how long.
+    pub kept: KeptConfig,
+}
+
+/// What the store keeps of the past.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptConfig {
+    /// The largest body of a paid answer that is kept for the buyer's repeat; 64 KiB unless said otherwise.
+    pub replay_body_bytes_max: usize,
+    /// How long it is kept; an hour unless said otherwise.
+    pub replay_ttl: Duration,
+    /// The most bytes of all of them; 256 MiB unless said otherwise.
+    pub replay_disk_bytes_max: u64,
+    /// How long payments are kept that are over; a year unless said otherwise.
+    pub retention: Duration,
 }
 
 /// Where the gateway's own secret comes from.

@@ -14,8 +14,8 @@ mod spelling;
 mod table;
 
 pub use checked::{
-    Config, FacilitatorConfig, KeysConfig, ListenAddr, LogFormat, PlanConfig, Receiver, RouteConfig, Sale, Secret,
-    SecretSource, ServerConfig, StoreConfig, TlsFiles, UpstreamConfig,
+    Config, FacilitatorConfig, KeptConfig, KeysConfig, ListenAddr, LogFormat, PlanConfig, Receiver, RouteConfig, Sale,
+    Secret, SecretSource, ServerConfig, StoreConfig, TlsFiles, UpstreamConfig,
 };
 pub use load::{Loaded, load, parse};
 pub use problem::{Place, Problem, Problems};

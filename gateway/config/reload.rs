@@ -164,6 +164,8 @@ pub fn unchangeable(old: &Config, new: &Config) -> Vec<String> {
         ("server.log", old.server.log != new.server.log),
         ("store.url", old.store.path != new.store.path),
         ("store.secret", old.store.secret != new.store.secret),
+        ("store.replay_disk_limit", old.store.kept.replay_disk_bytes_max != new.store.kept.replay_disk_bytes_max),
+        ("store.retention", old.store.kept.retention != new.store.kept.retention),
     ];
     settings.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name.to_owned()).collect()
 }

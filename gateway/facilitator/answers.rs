@@ -7,6 +7,7 @@
 //! |---|---|
 //! | 2xx, `success: true`, a transaction, our network | settled |
 //! | 2xx or 4xx, `success: false` | refused |
+//! | the same, "already used" or with a transaction for a reason that we do not know | unknown |
 //! | 4xx without `success` | not processed, as if not sent |
 //! | anything else | unknown |
 
@@ -14,7 +15,7 @@ use http::StatusCode;
 use serde_json::{Map, Value};
 
 use super::transport::Answer;
-use super::{FacilitatorError, Refusal, SettleOutcome, Verdict};
+use super::{FacilitatorError, Refusal, SettleOutcome, Unclear, Verdict, says_used};
 use crate::x402::facilitator::SettleResponse;
 
 /// Reason of a refusal that gives none.
@@ -36,6 +37,10 @@ const REASONS_OPEN: [&str; 4] = [
 const STATUSES_OPEN: [&str; 2] = ["pending", "deferred_until"];
 /// The same, of one that moves no money.
 const STATUSES_UNPAID: [&str; 3] = ["blocked", "canceled", "expired"];
+
+/// Ends of `errorReason` values with which a transaction was sent and failed, so that no money has moved.
+const REASONS_FAILED: [&str; 4] =
+    ["transaction_failed", "invalid_transaction_state", "insufficient_funds", "block_height_exceeded"];
 
 /// What an answer of `/settle` says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +68,7 @@ pub(super) fn verdict(answer: &Answer) -> Result<Verdict, FacilitatorError> {
             reason: text(&members, "invalidReason").unwrap_or_else(|| NO_REASON_VERIFY.to_owned()),
             message: text(&members, "invalidMessage"),
             payer: text(&members, "payer"),
+            transaction: None,
         })),
         Some(_) => Err(nonsense("isValid is not a boolean")),
         None => Err(nonsense("no verdict")),
@@ -72,7 +78,8 @@ pub(super) fn verdict(answer: &Answer) -> Result<Verdict, FacilitatorError> {
 /// Reads an answer of `/settle`. `network` is the only one that is believed.
 pub(super) fn settlement(answer: &Answer, network: &str) -> Settlement {
     let http = answer.status.as_u16();
-    let unknown = |why: &str| Settlement::Final(SettleOutcome::Unknown(format!("{why} (HTTP {http})")));
+    let unclear = |why: &str| Unclear::new(format!("{why} (HTTP {http})"));
+    let unknown = |why: &str| Settlement::Final(SettleOutcome::Unknown(unclear(why)));
     if !answer.status.is_success() && !answer.status.is_client_error() {
         return unknown("it failed");
     }
@@ -82,7 +89,7 @@ pub(super) fn settlement(answer: &Answer, network: &str) -> Settlement {
     if let Some(why) = open_reason(&members, answer.status) {
         return match transaction(&members) {
             Some(transaction) if why == SETTLEMENT_PENDING => Settlement::Pending { transaction },
-            _ => unknown(&why),
+            transaction => Settlement::Final(SettleOutcome::Unknown(Unclear { transaction, ..unclear(&why) })),
         };
     }
     match members.get("success") {
@@ -92,15 +99,23 @@ pub(super) fn settlement(answer: &Answer, network: &str) -> Settlement {
         },
         Some(Value::Bool(true)) => unknown("success is true in an error"),
         Some(Value::Bool(false)) if is_ambiguous(answer.status) => unknown("it failed"),
-        Some(Value::Bool(false)) => Settlement::Final(SettleOutcome::Refused(Refusal {
-            reason: reason(&members).unwrap_or_else(|| NO_REASON_SETTLE.to_owned()),
-            message: text(&members, "errorMessage"),
-            payer: text(&members, "payer"),
-        })),
+        Some(Value::Bool(false)) => Settlement::Final(refused(&members, unclear)),
         Some(_) => unknown("success is not a boolean"),
         None if is_unprocessed(answer.status) => not_processed(http),
         None => unknown("no outcome"),
     }
+}
+
+/// A clear no, if it is one.
+fn refused(members: &Map<String, Value>, unclear: impl Fn(&str) -> Unclear) -> SettleOutcome {
+    let reason = reason(members).unwrap_or_else(|| NO_REASON_SETTLE.to_owned());
+    let transaction = transaction(members);
+    let (used, failed) = (says_used(&reason), REASONS_FAILED.iter().any(|failed| reason.ends_with(failed)));
+    if used || (transaction.is_some() && !failed) {
+        return SettleOutcome::Unknown(Unclear { transaction, used, ..unclear(&reason) });
+    }
+    let (message, payer) = (text(members, "errorMessage"), text(members, "payer"));
+    SettleOutcome::Refused(Refusal { reason, message, payer, transaction })
 }
 
 /// Why the outcome is open, if the answer says so beside or instead of `success`.
@@ -191,6 +206,7 @@ mod tests {
             Settlement::Final(SettleOutcome::Settled(receipt)) => format!("settled {}", receipt.transaction),
             Settlement::Final(SettleOutcome::Refused(refusal)) => format!("refused {}", refusal.reason),
             Settlement::Final(SettleOutcome::NotSent(_)) => "not sent".to_owned(),
+            Settlement::Final(SettleOutcome::Unknown(unclear)) if unclear.used => "used".to_owned(),
             Settlement::Final(SettleOutcome::Unknown(_)) => "unknown".to_owned(),
         }
     }
@@ -246,6 +262,14 @@ mod tests {
                 "refused insufficient_funds",
             ),
             (400, r#"{"success":false,"errorReason":"invalid_payload"}"#, "refused invalid_payload"),
+            (
+                200,
+                r#"{"success":false,"errorReason":"invalid_exact_evm_transaction_failed","transaction":"0x1"}"#,
+                "refused invalid_exact_evm_transaction_failed",
+            ),
+            (200, r#"{"success":false,"errorReason":"invalid_exact_evm_nonce_already_used"}"#, "used"),
+            (200, r#"{"success":false,"errorReason":"duplicate_settlement: seen"}"#, "used"),
+            (200, r#"{"success":false,"errorReason":"some_day","transaction":"0x1"}"#, "unknown"),
             (200, r#"{"success":false,"error":"nonce"}"#, "refused nonce"),
             (200, r#"{"success":false,"errorReason":null,"error":null}"#, "refused settlement_failed"),
             (402, r#"{"success":false,"errorReason":{"code":1}}"#, "refused settlement_failed"),

@@ -63,6 +63,8 @@ pub struct Refusal {
     pub message: Option<String>,
     /// Who would have paid.
     pub payer: Option<String>,
+    /// A transaction that was sent all the same, and failed.
+    pub transaction: Option<String>,
 }
 
 /// What became of the money.
@@ -74,8 +76,34 @@ pub enum SettleOutcome {
     Refused(Refusal),
     /// The request never left this machine, so it has not moved.
     NotSent(String),
-    /// Nobody knows: a timeout, a 5xx, a broken or contradictory answer, or one that says it is pending.
-    Unknown(String),
+    /// Nobody knows: a timeout, a 5xx, a broken or contradictory answer, one that says it is pending, or that the
+    /// authorization has been used.
+    Unknown(Unclear),
+}
+
+/// Why nobody knows what became of the money.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unclear {
+    /// What was seen.
+    pub why: String,
+    /// The transaction that the facilitator named.
+    pub transaction: Option<String>,
+    /// Whether the facilitator says that the authorization is used up. That is no proof: a payer can use one up with a
+    /// transfer to itself.
+    pub used: bool,
+}
+
+impl Unclear {
+    /// Nothing but a reason.
+    pub fn new(why: impl Into<String>) -> Self {
+        Self { why: why.into(), transaction: None, used: false }
+    }
+}
+
+/// Whether a reason says that the authorization has been used: by our own earlier call, by somebody else's, or by the
+/// payer for something else.
+pub fn says_used(reason: &str) -> bool {
+    reason.contains("already_used") || reason.contains("duplicate_settlement")
 }
 
 /// No verdict.

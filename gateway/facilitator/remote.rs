@@ -10,7 +10,7 @@ use http::{HeaderName, HeaderValue};
 use super::answers::{Settlement, settlement, verdict};
 use super::supported::supported;
 use super::transport::{Answer, Call, Endpoint, Failure, Transport};
-use super::{Facilitator, FacilitatorError, SettleOutcome, Verdict};
+use super::{Facilitator, FacilitatorError, SettleOutcome, Unclear, Verdict};
 use crate::outbound::TlsError;
 use crate::x402::facilitator::{FacilitatorRequest, SupportedResponse};
 
@@ -73,7 +73,7 @@ impl RemoteFacilitator {
         match self.transport.call(&call).await {
             Ok(answer) => settlement(&answer, network),
             Err(Failure::NotSent(why)) => Settlement::Final(SettleOutcome::NotSent(why)),
-            Err(failure) => Settlement::Final(SettleOutcome::Unknown(failure.to_string())),
+            Err(failure) => Settlement::Final(SettleOutcome::Unknown(Unclear::new(failure.to_string()))),
         }
     }
 
@@ -104,7 +104,11 @@ impl Facilitator for RemoteFacilitator {
         match self.settle_once(body, rest, network).await {
             Settlement::Final(SettleOutcome::Settled(receipt)) => SettleOutcome::Settled(receipt),
             // Also if this answer is a refusal: "nonce already used" now means the first one's transaction.
-            _ => SettleOutcome::Unknown(format!("transaction {transaction} is sent and not yet confirmed")),
+            _ => SettleOutcome::Unknown(Unclear {
+                why: "the transaction is sent and not yet confirmed".to_owned(),
+                transaction: Some(transaction),
+                used: false,
+            }),
         }
     }
 

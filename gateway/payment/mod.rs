@@ -8,6 +8,7 @@ mod challenge;
 mod chargeable;
 mod eip3009;
 mod eip712;
+mod goods;
 mod id;
 #[cfg(test)]
 mod identity;
@@ -24,12 +25,15 @@ mod steps;
 mod svm;
 #[cfg(test)]
 pub(crate) mod testing;
+mod unproven;
 
 pub use challenge::{Challenge, Shortfall, Unserved};
 pub use chargeable::{Chargeable, chargeable};
+pub use goods::{Goods, RequestHash};
 pub use id::PaymentId;
 pub use plan_list::plans_json;
 pub use presented::{Presented, Window};
 pub use quote::{Quote, QuoteMint};
 pub use refused::Refused;
 pub use steps::{Claimed, Settled, Settling, State, Verified};
+pub use unproven::Unproven;

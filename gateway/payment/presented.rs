@@ -29,6 +29,10 @@ pub struct Presented {
     pub terms: Arc<Terms>,
     /// The quote that it carries. None in version 1 and for payments made by hand.
     pub quote: Option<Quote>,
+    /// Its payment-identifier, if the client gave it one.
+    pub identifier: Option<String>,
+    /// When it was presented, in seconds of Unix time.
+    pub presented_at: u64,
     /// Who pays, if that can be read here.
     pub payer: Option<Address>,
     /// The protocol version that it speaks.
@@ -147,7 +151,19 @@ impl Presented {
         if payer.as_ref() == Some(&terms.pay_to) {
             return Err(Refused::new("invalid_payload", "payer and receiver are the same account"));
         }
-        Ok(Self { id, offer: offer.key.clone(), terms, quote, payer, version, request, window, late })
+        Ok(Self {
+            id,
+            offer: offer.key.clone(),
+            terms,
+            quote,
+            identifier: None,
+            presented_at: now,
+            payer,
+            version,
+            request,
+            window,
+            late,
+        })
     }
 
     /// The network's name in the payment's own version, as the facilitator will repeat it.
@@ -156,6 +172,12 @@ impl Presented {
             Version::V1 => self.terms.v1_network.unwrap_or_else(|| self.terms.network.caip2()),
             Version::V2 => self.terms.network.caip2(),
         }
+    }
+
+    /// It cannot have been settled before this moment, in seconds of Unix time: its terms were not known yet, or it was
+    /// not there.
+    pub fn since(&self) -> u64 {
+        self.quote.as_ref().map_or(self.presented_at, |quote| quote.issued_at)
     }
 
     /// How much is paid.

@@ -9,7 +9,7 @@
 
 use std::fmt;
 
-use super::{Presented, Refused};
+use super::{Goods, Presented, Refused};
 use crate::money::Address;
 use crate::x402::facilitator::SettleResponse;
 
@@ -32,6 +32,7 @@ pub enum State {
 #[derive(Debug)]
 pub struct Claimed<C> {
     presented: Presented,
+    goods: Goods,
     claim: C,
 }
 
@@ -39,6 +40,7 @@ pub struct Claimed<C> {
 #[derive(Debug)]
 pub struct Verified<C> {
     presented: Presented,
+    goods: Goods,
     payer: Option<String>,
     claim: C,
 }
@@ -47,6 +49,7 @@ pub struct Verified<C> {
 #[derive(Debug)]
 pub struct Settling<C> {
     presented: Presented,
+    goods: Goods,
     payer: Option<String>,
     claim: C,
 }
@@ -66,10 +69,10 @@ impl<C> Claimed<C> {
     ///
     /// # Errors
     /// The reason if it comes too late to be taken.
-    pub fn new(presented: Presented, claim: C) -> Result<Self, Refused> {
+    pub fn new(presented: Presented, goods: Goods, claim: C) -> Result<Self, Refused> {
         match presented.late.clone() {
             Some(refused) => Err(refused),
-            None => Ok(Self { presented, claim }),
+            None => Ok(Self { presented, goods, claim }),
         }
     }
 
@@ -81,7 +84,7 @@ impl<C> Claimed<C> {
     /// The facilitator found it good.
     pub fn verified(self, payer: Option<String>) -> Verified<C> {
         let payer = payer.or_else(|| self.presented.payer.as_ref().map(Address::to_string));
-        Verified { presented: self.presented, payer, claim: self.claim }
+        Verified { presented: self.presented, goods: self.goods, payer, claim: self.claim }
     }
 }
 
@@ -98,7 +101,7 @@ impl<C> Verified<C> {
 
     /// The next step; to be called by whoever writes it into the ledger.
     pub fn settling(self) -> Settling<C> {
-        Settling { presented: self.presented, payer: self.payer, claim: self.claim }
+        Settling { presented: self.presented, goods: self.goods, payer: self.payer, claim: self.claim }
     }
 }
 
@@ -106,6 +109,11 @@ impl<C> Settling<C> {
     /// The payment.
     pub fn presented(&self) -> &Presented {
         &self.presented
+    }
+
+    /// What it is for.
+    pub fn goods(&self) -> &Goods {
+        &self.goods
     }
 
     /// Who pays, as far as anybody has said.

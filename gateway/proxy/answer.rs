@@ -16,17 +16,19 @@ const DRAIN_BYTES_MAX: usize = 64 * 1024;
 /// The longest wait for it: an answer is worth more than a connection.
 const DRAIN_WAIT_MAX: Duration = Duration::from_secs(1);
 
-/// Status, headers and JSON body.
+/// Status, headers and body.
 #[derive(Debug, Clone)]
 pub(super) struct Answer {
     pub(super) status: StatusCode,
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
     pub(super) body: Bytes,
+    /// Whether the gateway made it up: then it is JSON, for nobody else, and readable from any origin.
+    pub(super) is_ours: bool,
 }
 
 impl Answer {
     pub(super) fn json(status: StatusCode, body: impl Into<Bytes>) -> Self {
-        Self { status, headers: Vec::new(), body: body.into() }
+        Self { status, headers: Vec::new(), body: body.into(), is_ours: true }
     }
 
     pub(super) fn with(mut self, name: &'static str, value: impl TryInto<HeaderValue>) -> Self {
@@ -47,17 +49,25 @@ impl Answer {
         if !keep {
             session.set_keepalive(None);
         }
-        let bodiless = self.status == StatusCode::NO_CONTENT;
+        let bodiless = matches!(self.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
         let mut head = ResponseHeader::build(self.status, Some(self.headers.len() + 6))?;
         if !bodiless {
-            head.insert_header(CONTENT_TYPE, HeaderValue::from_static("application/json"))?;
             head.insert_header(CONTENT_LENGTH, HeaderValue::from(self.body.len()))?;
         }
-        head.insert_header(CACHE_CONTROL, HeaderValue::from_static("no-store"))?;
-        head.insert_header(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"))?;
-        head.insert_header(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED))?;
+        if self.is_ours {
+            if !bodiless {
+                head.insert_header(CONTENT_TYPE, HeaderValue::from_static("application/json"))?;
+            }
+            head.insert_header(CACHE_CONTROL, HeaderValue::from_static("no-store"))?;
+            head.insert_header(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"))?;
+            head.insert_header(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED))?;
+        }
         for (name, value) in self.headers {
-            head.insert_header(name, value)?;
+            match self.is_ours {
+                true => head.insert_header(name, value)?,
+                // An upstream may have set one name several times.
+                false => drop(head.append_header(name, value)?),
+            }
         }
         let empty = bodiless || session.req_header().method == Method::HEAD || self.body.is_empty();
         session.write_response_header(Box::new(head), empty).await?;

@@ -52,10 +52,18 @@ impl Wording<'_> {
                 self.problem(409, "payment_in_progress", message, details).with("Retry-After", "1")
             }
             Denial::Spent(id, settled) => {
-                let message = "This payment has been used. Request again without it for a new quote.";
+                let message = "This payment has been used. Its buyer gets the answer again with the quote that the \
+                               payment was first sent with, or with a payer's SIGN-IN-WITH-X proof. For a new call, \
+                               request without a payment.";
                 let details = json!({ "reason": "payment_already_used", "paymentId": id.as_str() });
                 let answer = self.problem(409, "payment_already_used", message, details);
                 answer.with_all(settled.iter().flat_map(|settled| receipt(settled)))
+            }
+            Denial::IdentifierTaken(id) => {
+                let message = "Another payment was sent with this payment-identifier. Send that payment, or a new \
+                               identifier. Nothing was charged for this one.";
+                let details = json!({ "reason": "payment_identifier_conflict", "paymentId": id.as_str() });
+                self.problem(409, "payment_identifier_conflict", message, details)
             }
             Denial::Unresolved(id) => {
                 let message = "It is not known yet whether the payment was settled. Send the same payment again: \

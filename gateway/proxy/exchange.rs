@@ -1,8 +1,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use pingora::http::ResponseHeader;
+
 use super::Snapshot;
 use super::facts::Facts;
+use super::kept::Kept;
 use super::upstream::Upstream;
 use crate::payment::PaymentId;
 use crate::pricing::Route;
@@ -22,6 +25,8 @@ pub struct Exchange {
     pub(super) settled: Option<Box<Settled>>,
     /// Whether the upstream gave what was paid for.
     pub(super) earned: bool,
+    /// What the upstream gave, for a repeat.
+    pub(super) kept: Option<Kept>,
     /// Why the upstream's answer may not leave.
     pub(super) denial: Option<Denial>,
     /// Connections that could not be made.
@@ -54,6 +59,18 @@ impl Exchange {
     /// Whether the request is paid for in money or units, so that it may reach the upstream once only.
     pub(super) fn is_metered(&self) -> bool {
         self.settled.is_some() || !matches!(self.pass, None | Some(Pass::Free))
+    }
+
+    /// Begins to keep an answer that is paid for.
+    pub(super) fn keep(&mut self, response: &ResponseHeader) {
+        let (Some(snapshot), Some(facts)) = (&self.snapshot, &self.facts) else { return };
+        let room = snapshot.market.risk.replay_body_bytes_max;
+        self.kept = if self.earned { Kept::begin(response, &facts.method, room) } else { None };
+    }
+
+    /// How long it is kept.
+    pub(super) fn replay_ttl(&self) -> Duration {
+        self.snapshot.as_ref().map_or(Duration::ZERO, |snapshot| snapshot.market.risk.replay_ttl)
     }
 
     /// Notes the payment behind a pass, and how long it took to get there.

@@ -14,15 +14,17 @@ mod error;
 mod exchange;
 mod facts;
 mod headers;
+mod kept;
 mod upstream;
 mod wording;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
+use bytes::Bytes;
 use http::header::ACCESS_CONTROL_REQUEST_HEADERS;
 use http::{HeaderName, StatusCode};
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -36,10 +38,11 @@ pub use upstream::Upstream;
 use self::answer::Answer;
 use self::error::Wanted;
 use self::facts::{Facts, check_lost_length};
+use self::kept::Kept;
 use self::wording::Wording;
 use crate::payment::{Chargeable, chargeable};
 use crate::pricing::{Found, Route, Unlisted};
-use crate::resource_server::{Call, Denial, Market, Pass, ResourceServer, Settled};
+use crate::resource_server::{Admission, Call, Denial, Market, Pass, ResourceServer, Settled};
 use crate::telemetry::{Metrics, Outcome};
 
 /// What a request is served by; a reload makes a new one.
@@ -195,7 +198,23 @@ impl ProxyHttp for Gateway {
         for (name, value) in exchange.settled.iter().flat_map(|settled| headers::receipt(&settled.receipt)) {
             response.insert_header(name, value)?;
         }
-        headers::make_private(response, browser)
+        headers::make_private(response, browser)?;
+        exchange.keep(response);
+        Ok(())
+    }
+
+    fn response_body_filter(
+        &self,
+        _: &mut Session,
+        body: &mut Option<Bytes>,
+        end_of_stream: bool,
+        exchange: &mut Exchange,
+    ) -> pingora::Result<Option<Duration>> {
+        // Larger than what is kept: it streams on all the same.
+        if exchange.kept.as_mut().is_some_and(|kept| !kept.add(body.as_ref(), end_of_stream)) {
+            exchange.kept = None;
+        }
+        Ok(None)
     }
 
     fn error_while_proxy(
@@ -251,7 +270,8 @@ impl ProxyHttp for Gateway {
     async fn logging(&self, session: &mut Session, error: Option<&Error>, exchange: &mut Exchange) {
         let status = session.response_written().map_or(0, |response| response.status.as_u16());
         self.metrics.request(exchange.outcome.unwrap_or(Outcome::UpstreamFailed));
-        let delivered = exchange.earned && error.is_none();
+        // An answer that is here in whole is the buyer's, who may fetch it by the same payment.
+        let delivered = exchange.earned && (error.is_none() || exchange.kept.as_ref().is_some_and(Kept::is_whole));
         if let Some(payment) = &exchange.payment {
             let outcome = match (&exchange.denial, &payment.plan, &exchange.settled) {
                 (Some(denial), ..) => denial.as_str(),
@@ -265,7 +285,9 @@ impl ProxyHttp for Gateway {
             payment.event(exchange.route.as_deref(), outcome, exchange.denial.as_ref(), status);
         }
         if let Some(settled) = exchange.settled.take().filter(|_| delivered) {
-            self.server.deliver(*settled);
+            let response =
+                exchange.kept.take().map(|kept| kept.finish(self.server.clock().now() + exchange.replay_ttl()));
+            self.server.deliver(*settled, response);
         }
     }
 }
@@ -282,6 +304,7 @@ impl Gateway {
         let call = Call {
             route: &route,
             method: &facts.method,
+            target: facts.target.as_str(),
             key: facts.credential.as_ref().map(|credential| credential.key.as_str()),
             payment: facts.payment.as_ref().map(http::HeaderValue::as_bytes),
         };
@@ -289,7 +312,12 @@ impl Gateway {
         exchange.upstream = exchange.snapshot.as_ref().and_then(|all| all.upstreams.get(&route.upstream).cloned());
         exchange.route = Some(Arc::clone(&route));
         match admitted {
-            Ok(pass) => {
+            Ok(Admission::Stored(response)) => {
+                exchange.outcome = Some(Outcome::Paid);
+                self.metrics.payment("repeated");
+                Some(kept::replay(*response))
+            }
+            Ok(Admission::Pass(pass)) => {
                 exchange.note_payment(&pass, started.elapsed());
                 exchange.pass = Some(pass);
                 None
@@ -371,7 +399,7 @@ fn preflight(head: &RequestHeader) -> Answer {
                         Access-Control-Expose-Headers, SIGN-IN-WITH-X";
     let wanted = head.headers.get(ACCESS_CONTROL_REQUEST_HEADERS).and_then(|wanted| wanted.to_str().ok());
     let allowed = wanted.map_or(OURS.to_owned(), |wanted| format!("{OURS}, {wanted}"));
-    Answer { status: StatusCode::NO_CONTENT, headers: Vec::new(), body: bytes::Bytes::new() }
+    Answer { status: StatusCode::NO_CONTENT, headers: Vec::new(), body: Bytes::new(), is_ours: true }
         .with("Access-Control-Allow-Methods", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
         .with("Access-Control-Allow-Headers", allowed)
         .with("Access-Control-Max-Age", "600")

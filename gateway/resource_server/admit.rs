@@ -3,8 +3,9 @@ use std::sync::Arc;
 use http::Method;
 
 use super::{Denial, Market, Reservation, ResourceServer, Settled, Verified};
-use crate::payment::{Presented, Shortfall};
+use crate::payment::{Goods, Presented, RequestHash, Shortfall};
 use crate::pricing::{Access, Offer, Route, SettleTiming};
+use crate::store::StoredResponse;
 
 /// A request for a route, as far as money is concerned.
 #[derive(Debug, Clone, Copy)]
@@ -13,6 +14,8 @@ pub struct Call<'a> {
     pub route: &'a Route,
     /// The request's method.
     pub method: &'a Method,
+    /// Its canonical target: path and query.
+    pub target: &'a str,
     /// The API key that was sent, in whatever form.
     pub key: Option<&'a str>,
     /// The payment header that was sent.
@@ -32,23 +35,32 @@ pub enum Pass {
     Settled(Box<Settled>),
 }
 
+/// What a request gets.
+#[derive(Debug)]
+pub enum Admission {
+    /// An upstream call.
+    Pass(Pass),
+    /// The answer that was paid for, and given, before.
+    Stored(Box<StoredResponse>),
+}
+
 impl ResourceServer {
-    /// Decides on a request: a pass for one upstream call, or why not.
+    /// Decides on a request: a pass for one upstream call, an answer from before, or why not.
     ///
     /// If the future is dropped, a payment that was being checked is free again, and one that was being settled goes
     /// on to its end.
     ///
     /// # Errors
     /// [`Denial`]; the upstream must then not be called.
-    pub async fn admit(self: &Arc<Self>, market: &Arc<Market>, call: Call<'_>) -> Result<Pass, Denial> {
+    pub async fn admit(self: &Arc<Self>, market: &Arc<Market>, call: Call<'_>) -> Result<Admission, Denial> {
         // A payment decides over a key: who sends one means to pay.
         match (&call.route.access, call.payment, call.key) {
-            (Access::Free, ..) => Ok(Pass::Free),
+            (Access::Free, ..) => Ok(Admission::Pass(Pass::Free)),
             (Access::PerCall(offer) | Access::Either(offer, _), Some(payment), _) => {
                 self.pay(market, offer, payment, call).await
             }
             (Access::PlanOnly(units) | Access::Either(_, units), _, Some(key)) => {
-                self.spend(key, *units).await.map(Pass::Plan)
+                self.spend(key, *units).await.map(|reserved| Admission::Pass(Pass::Plan(reserved)))
             }
             _ => Err(Denial::Shortfall(Shortfall::MissingCredentials)),
         }
@@ -60,11 +72,12 @@ impl ResourceServer {
         offer: &Offer,
         payment: &[u8],
         call: Call<'_>,
-    ) -> Result<Pass, Denial> {
+    ) -> Result<Admission, Denial> {
         let presented = Presented::read(payment, offer, &self.quotes, market.quote_ttl, self.now())
             .map_err(|refused| Denial::Shortfall(Shortfall::Payment(refused)))?;
         let (server, market) = (Arc::clone(self), Arc::clone(market));
         let (upfront, safe) = (call.route.settle == SettleTiming::Before, call.method.is_safe());
-        self.undropped(async move { server.charge(&market, presented, upfront, safe).await }).await
+        let goods = Goods::Call(RequestHash::of(call.method, call.target));
+        self.undropped(async move { server.charge(&market, presented, goods, upfront, safe).await }).await
     }
 }

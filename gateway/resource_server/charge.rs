@@ -1,13 +1,24 @@
 use std::time::Duration;
 
-use super::{Denial, Market, Pass, ResourceServer, Verified};
-use crate::facilitator::{Facilitator, Verdict};
+use super::desk::Work;
+use super::{Admission, Denial, Market, Pass, ResourceServer, Settled, Verified};
+use crate::facilitator::{Verdict, says_used};
 use crate::money::Address;
-use crate::payment::{Claimed, Presented, Refused, Shortfall, State};
+use crate::payment::{Claimed, Goods, Presented, Refused, Shortfall, State};
 use crate::store::{Claim, ClaimOutcome, Record};
+use crate::x402::facilitator::SettleResponse;
 
 /// How long the repeat of a call waits for the first one: enough for what is noted after the answer has left.
 const REPEAT_WAIT: Duration = Duration::from_millis(200);
+
+/// A payment that was found good.
+#[derive(Debug)]
+pub(super) enum Checked {
+    /// It can be settled.
+    Verified(Verified),
+    /// Somebody has put it on the chain already: the money is here.
+    Landed(Verified, SettleResponse),
+}
 
 impl ResourceServer {
     /// Claims a payment for a call and has it verified, or settled if the route settles first.
@@ -15,74 +26,91 @@ impl ResourceServer {
         &self,
         market: &Market,
         presented: Presented,
+        goods: Goods,
         upfront: bool,
         safe: bool,
-    ) -> Result<Pass, Denial> {
-        let (claim, record) = self.claim(&presented, REPEAT_WAIT).await?;
-        match record.filter(|record| record.state != State::Voided) {
-            Some(record) => self.recover_call(market, presented, claim, *record, safe).await,
-            None => {
-                let claimed = Claimed::new(presented, claim).map_err(not_taken)?;
-                if upfront {
-                    // The flow `upfront` has no call of /verify: settling checks the same.
-                    let settled = self.settle(market, claimed.verified(None), None).await?;
-                    return Ok(Pass::Settled(Box::new(settled)));
-                }
-                Ok(Pass::Verified(Box::new(verify(market, claimed).await?)))
-            }
+    ) -> Result<Admission, Denial> {
+        let (claim, record) = self.claim(market, &presented, REPEAT_WAIT).await?;
+        if let Some(record) = record.filter(|record| record.state != State::Voided) {
+            return self.recover_call(market, presented, &goods, claim, *record, safe).await;
+        }
+        let claimed = Claimed::new(presented, goods, claim).map_err(not_taken)?;
+        if upfront {
+            // The flow `upfront` has no call of /verify: settling checks the same.
+            let settled = self.settle(market, claimed.verified(None), Work::Waiting).await?;
+            return Ok(settled_pass(settled));
+        }
+        match self.check(market, claimed).await? {
+            Checked::Verified(verified) => Ok(Admission::Pass(Pass::Verified(Box::new(verified)))),
+            Checked::Landed(verified, receipt) => Ok(settled_pass(self.book_landed(verified, receipt).await?)),
         }
     }
 
     /// Takes a payment for oneself, with what the ledger has of it. A repeat waits for the first one, but not longer
-    /// than `patience`. A payment without a quote is not known to be the same buyer's, so it does not wait.
+    /// than `patience`, or than a settlement's outcome is asked for. A payment without a quote is not known to be the
+    /// same buyer's, so it does not wait.
     pub(super) async fn claim(
         &self,
+        market: &Market,
         presented: &Presented,
         patience: Duration,
     ) -> Result<(Claim, Option<Box<Record>>), Denial> {
         let in_flight = || Denial::InFlight(presented.id.clone());
-        let until = tokio::time::Instant::now() + patience;
+        let begun = tokio::time::Instant::now();
         loop {
             match self.ledger.claim(&presented.id).await? {
                 ClaimOutcome::New(claim) => return Ok((claim, None)),
                 ClaimOutcome::Recorded(claim, record) => return Ok((claim, Some(record))),
                 ClaimOutcome::InFlight(_) if presented.quote.is_none() => return Err(in_flight()),
                 ClaimOutcome::InFlight(busy) => {
-                    tokio::time::timeout_at(until, busy.done()).await.map_err(|_| in_flight())?;
+                    let resolving = busy.is_resolving();
+                    let patience = if resolving { patience.max(market.risk.resolve_timeout) } else { patience };
+                    let unresolved = || if resolving { Denial::Unresolved(presented.id.clone()) } else { in_flight() };
+                    tokio::time::timeout_at(begun + patience, busy.done()).await.map_err(|_| unresolved())?;
                 }
             }
         }
     }
+
+    /// Asks the facilitator whether a claimed payment is good.
+    pub(super) async fn check(&self, market: &Market, claimed: Claimed<Claim>) -> Result<Checked, Denial> {
+        let verdict = market.desk()?.place(Work::Waiting).await?.verify(&claimed.presented().request).await;
+        match verdict {
+            Ok(Verdict::Valid { payer }) => {
+                if contradicts(claimed.presented(), payer.as_deref()) {
+                    let text = "the facilitator names another payer than the payment";
+                    return Err(not_taken(Refused::new("payer_mismatch", text)));
+                }
+                Ok(Checked::Verified(claimed.verified(payer)))
+            }
+            Ok(Verdict::Refused(refusal)) => {
+                if may_have_landed(&refusal.reason)
+                    && let Some(receipt) = self.landed(market, claimed.presented()).await
+                {
+                    return Ok(Checked::Landed(claimed.verified(refusal.payer), receipt));
+                }
+                let message = refusal.message.unwrap_or_else(|| "the facilitator refused the payment".to_owned());
+                Err(not_taken(Refused { reason: refusal.reason.into(), message: message.into() }))
+            }
+            Err(error) => {
+                tracing::warn!(%error, payment_id = %claimed.presented().id, "no verdict on a payment");
+                Err(Denial::NoVerdict("facilitator_unavailable"))
+            }
+        }
+    }
+}
+
+pub(super) fn settled_pass(settled: Settled) -> Admission {
+    Admission::Pass(Pass::Settled(Box::new(settled)))
 }
 
 pub(super) fn not_taken(refused: Refused) -> Denial {
     Denial::Shortfall(Shortfall::Payment(refused))
 }
 
-/// Asks the facilitator whether a claimed payment is good.
-pub(super) async fn verify(market: &Market, claimed: Claimed<Claim>) -> Result<Verified, Denial> {
-    let facilitator = facilitator(market)?;
-    match facilitator.verify(&claimed.presented().request).await {
-        Ok(Verdict::Valid { payer }) => {
-            if contradicts(claimed.presented(), payer.as_deref()) {
-                let refused = Refused::new("payer_mismatch", "the facilitator names another payer than the payment");
-                return Err(Denial::Shortfall(Shortfall::Payment(refused)));
-            }
-            Ok(claimed.verified(payer))
-        }
-        Ok(Verdict::Refused(refusal)) => Err(Denial::Shortfall(Shortfall::Payment(Refused {
-            message: refusal.message.unwrap_or_else(|| "the facilitator refused the payment".to_owned()).into(),
-            reason: refusal.reason.into(),
-        }))),
-        Err(error) => {
-            tracing::warn!(%error, payment_id = %claimed.presented().id, "no verdict on a payment");
-            Err(Denial::NoVerdict("facilitator_unavailable"))
-        }
-    }
-}
-
-pub(super) fn facilitator(market: &Market) -> Result<&dyn Facilitator, Denial> {
-    market.facilitator.as_deref().ok_or(Denial::NoVerdict("facilitator_unavailable"))
+/// Whether a payment that is refused for this reason may be on the chain already.
+fn may_have_landed(reason: &str) -> bool {
+    says_used(reason) || reason.ends_with("transaction_simulation_failed")
 }
 
 /// Whether the facilitator read another payer than we did; on Solana only it can read one.

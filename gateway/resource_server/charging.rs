@@ -6,7 +6,7 @@ use http::Method;
 
 use super::fixture::{Shop, offer_of, reason, receipt, route, unquoted, with_resource};
 use super::*;
-use crate::facilitator::{FacilitatorError, Refusal, SettleOutcome, Verdict};
+use crate::facilitator::{FacilitatorError, Refusal, SettleOutcome, Unclear, Verdict};
 use crate::payment::State;
 use crate::payment::testing::Wallet;
 use crate::pricing::{Access, Route, SettleTiming};
@@ -18,7 +18,7 @@ fn weather() -> Route {
 }
 
 fn refusal(reason: &str) -> Refusal {
-    Refusal { reason: reason.to_owned(), message: None, payer: None }
+    Refusal { reason: reason.to_owned(), message: None, payer: None, transaction: None }
 }
 
 fn receipt_of(denial: Denial) -> Option<Box<SettleResponse>> {
@@ -39,7 +39,7 @@ async fn a_free_route_asks_for_nothing() {
 #[tokio::test]
 async fn without_payment_there_is_no_pass() {
     let (shop, route) = (Shop::open().await, weather());
-    let call = Call { route: &route, method: &GET, key: None, payment: None };
+    let call = Call { route: &route, method: &GET, target: "/weather", key: None, payment: None };
     assert_eq!(reason(shop.server.admit(&shop.market, call).await), "missing_credentials");
     let keyed = Call { key: Some("tg_live_0"), ..call };
     assert_eq!(reason(shop.server.admit(&shop.market, keyed).await), "missing_credentials", "no plan opens it");
@@ -55,7 +55,7 @@ async fn a_payment_is_verified_then_settled_then_used_up() {
     let (id, receipt) = (settled.presented.id.clone(), settled.receipt.clone());
     assert_eq!(receipt.payer, Some(Wallet::new(1).address().to_string()), "ours, whatever the facilitator says");
     assert_eq!(shop.facilitator.open_at_settling(), [1], "the ledger knew before the facilitator");
-    shop.server.deliver(settled);
+    shop.server.deliver(settled, None);
     shop.server.payments_done().await;
     let again = shop.admit(&route, &GET, &payment).await.unwrap_err();
     assert_eq!(receipt_of(again), Some(Box::new(receipt)));
@@ -155,7 +155,7 @@ async fn a_settlement_that_was_not_sent_is_void() {
 
 /// A payment whose settlement nobody knows the outcome of.
 async fn unknown(shop: &Shop, route: &Route, payment: &str) -> PaymentId {
-    shop.facilitator.next_outcome(SettleOutcome::Unknown("timeout".to_owned()));
+    shop.facilitator.next_outcome(SettleOutcome::Unknown(Unclear::new("timeout")));
     let verified = shop.verified(route, payment).await;
     let id = verified.presented().id.clone();
     assert_eq!(shop.settle(verified).await.unwrap_err(), Denial::Unresolved(id.clone()));
@@ -173,7 +173,7 @@ async fn an_unknown_outcome_is_resolved_by_the_same_payment() {
     assert!(settled.receipt.success);
     let bodies = shop.facilitator.bodies();
     assert_eq!((bodies.len(), &bodies[0]), (2, &bodies[1]), "the second body is the first one, byte by byte");
-    shop.server.deliver(*settled);
+    shop.server.deliver(*settled, None);
     shop.server.payments_done().await;
     assert!(matches!(shop.admit(&route, &GET, &payment).await, Err(Denial::Spent(..))));
     assert_eq!(shop.state(&id).await, Some(State::Delivered));
@@ -209,7 +209,7 @@ async fn a_clear_no_to_the_second_asking_proves_nothing() {
     for outcome in [
         SettleOutcome::Refused(refusal("invalid_exact_evm_nonce_already_used")),
         SettleOutcome::NotSent("connection refused".to_owned()),
-        SettleOutcome::Unknown("timeout".to_owned()),
+        SettleOutcome::Unknown(Unclear::new("timeout")),
     ] {
         shop.facilitator.next_outcome(outcome);
         assert_eq!(shop.admit(&route, &GET, &payment).await.unwrap_err(), Denial::Unresolved(id.clone()));
@@ -261,7 +261,7 @@ async fn a_settled_call_without_a_quote_is_served_without_one_only() {
     assert_eq!(receipt_of(shop.admit(&route, &GET, &stolen).await.unwrap_err()), None);
     assert!(matches!(shop.admit(&route, &GET, &by_hand).await, Ok(Pass::Settled(_))));
     let Pass::Settled(settled) = shop.admit(&route, &GET, &v1).await.unwrap() else { panic!("not served") };
-    shop.server.deliver(*settled);
+    shop.server.deliver(*settled, None);
     shop.server.payments_done().await;
     assert!(matches!(shop.admit(&route, &GET, &v1).await, Err(Denial::Spent(..))));
 }

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, Weak};
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use http::Method;
@@ -11,14 +12,14 @@ use tokio::sync::Semaphore;
 
 use super::*;
 use crate::clock::ManualClock;
-use crate::facilitator::{FacilitatorError, SettleOutcome, Verdict};
+use crate::facilitator::{Facilitator, FacilitatorError, SettleOutcome, Verdict};
 use crate::payment::testing::{NOW, QUOTE_TTL, Wallet, header, offer, quoted, usdc, v1, v2};
 use crate::payment::{PaymentId, Settling};
 use crate::plans::{KeyHash, Plan, Rate, Subscription, SubscriptionId, Units};
 use crate::pricing::{
     Access, Methods, Offer, OfferKey, Pattern, PlanOffer, Price, Route, Router, SettleTiming, Unlisted,
 };
-use crate::store::{ClaimOutcome, Sale, SqliteStore, Usage};
+use crate::store::{Claim, ClaimOutcome, Doubt, Record, Retention, Sale, SqliteStore, StoredResponse, Swept, Usage};
 use crate::x402::facilitator::{FacilitatorRequest, SupportedResponse};
 
 /// A facilitator that says what the test told it to, and yes to everything else.
@@ -148,12 +149,28 @@ impl Ledger for Flaky {
         self.up()?.voided(id, reason).await
     }
 
-    async fn unknown(&self, id: &PaymentId, reason: &str) -> Result<(), StoreError> {
-        self.up()?.unknown(id, reason).await
+    async fn unknown(&self, id: &PaymentId, doubt: &Doubt) -> Result<(), StoreError> {
+        self.up()?.unknown(id, doubt).await
     }
 
-    async fn delivered(&self, id: &PaymentId) -> Result<(), StoreError> {
-        self.up()?.delivered(id).await
+    async fn delivered(&self, id: &PaymentId, response: Option<StoredResponse>) -> Result<(), StoreError> {
+        self.up()?.delivered(id, response).await
+    }
+
+    async fn record(&self, id: &PaymentId) -> Result<Option<Record>, StoreError> {
+        self.up()?.record(id).await
+    }
+
+    async fn response(&self, id: &PaymentId, now: SystemTime) -> Result<Option<StoredResponse>, StoreError> {
+        self.up()?.response(id, now).await
+    }
+
+    async fn due(&self, now: SystemTime, limit: u32) -> Result<Vec<PaymentId>, StoreError> {
+        self.up()?.due(now, limit).await
+    }
+
+    async fn sweep(&self) -> Result<Swept, StoreError> {
+        self.up()?.sweep().await
     }
 
     async fn open_payments(&self) -> Result<u64, StoreError> {
@@ -197,8 +214,9 @@ impl Shop {
     }
 
     async fn start(folder: TempDir, clock: Arc<ManualClock>, facilitator: Arc<Script>) -> Self {
-        let store =
-            SqliteStore::open(&folder.path().join("store.db"), Arc::<ManualClock>::clone(&clock)).await.unwrap();
+        let retention = Retention { responses_bytes_max: 100_000, payments: None };
+        let path = folder.path().join("store.db");
+        let store = SqliteStore::open(&path, retention, Arc::<ManualClock>::clone(&clock)).await.unwrap();
         let store = Arc::new(Flaky { store, down: false.into(), forgets: false.into() });
         *facilitator.store.lock().unwrap() = Arc::downgrade(&store);
         let (ledger, keys) = (Arc::<Flaky>::clone(&store), Arc::<Flaky>::clone(&store));
@@ -242,7 +260,15 @@ impl Shop {
 
     /// Asks for a pass for one call.
     pub(super) async fn admit(&self, route: &Route, method: &Method, payment: &str) -> Result<Pass, Denial> {
-        let call = Call { route, method, key: None, payment: Some(payment.as_bytes()) };
+        match self.ask(route, method, payment).await? {
+            Admission::Pass(pass) => Ok(pass),
+            Admission::Stored(response) => panic!("{response:?}"),
+        }
+    }
+
+    /// The same, where the answer may be a stored one.
+    pub(super) async fn ask(&self, route: &Route, method: &Method, payment: &str) -> Result<Admission, Denial> {
+        let call = Call { route, method, target: "/weather", key: None, payment: Some(payment.as_bytes()) };
         self.server.admit(&self.market, call).await
     }
 
@@ -286,8 +312,15 @@ pub(super) fn market(facilitator: Option<Arc<Script>>) -> Arc<Market> {
         endpoints: "/x402".into(),
         public_url: "https://api.example.com".into(),
     };
-    let facilitator = facilitator.map(|script| -> Arc<dyn Facilitator> { script });
-    Arc::new(Market { prices, facilitator, quote_ttl: QUOTE_TTL, key_prefix: "tg_live_".into() })
+    let facilitator = facilitator.map(|script| Arc::new(Desk::new(script, 64)));
+    let risk = Risk {
+        resolve_timeout: Duration::ZERO,
+        unproven: Unproven::Hold,
+        replay_body_bytes_max: 1024,
+        replay_ttl: Duration::from_secs(3600),
+    };
+    let chains = Chains::new();
+    Arc::new(Market { prices, facilitator, chains, risk, quote_ttl: QUOTE_TTL, key_prefix: "tg_live_".into() })
 }
 
 /// A plan for a price in atomic units.

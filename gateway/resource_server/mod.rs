@@ -8,11 +8,14 @@ mod admit;
 mod charge;
 #[cfg(test)]
 mod charging;
+mod desk;
 #[cfg(test)]
 mod fixture;
 mod plan_key;
 mod purchase;
+mod reconcile;
 mod recover;
+mod resolve;
 #[cfg(test)]
 mod selling;
 mod settle;
@@ -26,12 +29,14 @@ use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
 pub use accounts::{Account, Accounts, Reservation};
-pub use admit::{Call, Pass};
+pub use admit::{Admission, Call, Pass};
+pub use desk::Desk;
 pub use purchase::{Sold, Status};
+pub use reconcile::Reconciled;
+pub use resolve::Chains;
 
 use crate::clock::{Clock, unix_seconds};
-use crate::facilitator::Facilitator;
-use crate::payment::{PaymentId, QuoteMint, Refused, Shortfall};
+use crate::payment::{PaymentId, QuoteMint, Refused, Shortfall, Unproven};
 use crate::plans::KeyMint;
 use crate::pricing::PriceTable;
 use crate::store::{Claim, KeyStore, Ledger, StoreError};
@@ -48,11 +53,28 @@ pub struct Market {
     /// What costs what.
     pub prices: PriceTable,
     /// Who settles. None if nothing has a price.
-    pub facilitator: Option<Arc<dyn Facilitator>>,
+    pub facilitator: Option<Arc<Desk>>,
+    /// Who can be asked what became of a payment.
+    pub chains: Chains,
+    /// What is done about payments in doubt.
+    pub risk: Risk,
     /// How long a quoted price holds after a reload.
     pub quote_ttl: Duration,
     /// What keys begin with.
     pub key_prefix: Arc<str>,
+}
+
+/// What is done about payments in doubt, and about answers that were lost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Risk {
+    /// How long a request asks for the outcome of its settlement before it is answered with 503.
+    pub resolve_timeout: Duration,
+    /// What "already used" means where no chain can be asked.
+    pub unproven: Unproven,
+    /// The largest body that is kept for a repeat.
+    pub replay_body_bytes_max: usize,
+    /// How long it is kept.
+    pub replay_ttl: Duration,
 }
 
 /// Sells the resources behind the gateway.
@@ -83,6 +105,8 @@ pub enum Denial {
     InFlight(PaymentId),
     /// 409: the payment is used up.
     Spent(PaymentId, Option<Box<SettleResponse>>),
+    /// 409: another payment has its payment-identifier.
+    IdentifierTaken(PaymentId),
     /// 503: nobody knows whether the money moved; the same payment, sent again, picks up the result.
     Unresolved(PaymentId),
     /// 503: no verdict on the payment; it is not charged.
@@ -176,10 +200,17 @@ impl Drop for Secrets {
     }
 }
 
+impl Market {
+    fn desk(&self) -> Result<&Desk, Denial> {
+        self.facilitator.as_deref().ok_or(Denial::NoVerdict("facilitator_unavailable"))
+    }
+}
+
 impl From<StoreError> for Denial {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Moved(id) => Self::InFlight(id),
+            StoreError::IdentifierTaken(id) => Self::IdentifierTaken(id),
             error => {
                 tracing::error!(%error, "the store failed");
                 Self::StoreFailed

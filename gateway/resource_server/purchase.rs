@@ -1,14 +1,15 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::charge::{not_taken, verify};
+use super::charge::{Checked, not_taken};
+use super::desk::Work;
 use super::recover::is_the_buyer;
 use super::{Denial, Market, ResourceServer};
-use crate::money::Family;
-use crate::payment::{Claimed, PaymentId, Presented, Shortfall, State};
+use crate::money::{Address, Family, Network};
+use crate::payment::{Claimed, Goods, PaymentId, Presented, Shortfall, State};
 use crate::plans::{Plan, Subscription, SubscriptionId, Units};
 use crate::pricing::PlanOffer;
-use crate::store::Sale;
+use crate::store::{Record, Sale};
 use crate::x402::facilitator::SettleResponse;
 
 /// How long the repeat of a purchase waits for the first one.
@@ -62,41 +63,42 @@ impl ResourceServer {
     }
 
     async fn sell(&self, market: &Market, plan: &Plan, presented: Presented) -> Result<Sold, Denial> {
-        let chain = presented.chain();
-        let make_sale = |id: &PaymentId, payer: Option<&str>| self.make_sale(market, plan, id, chain, payer);
-        let (claim, record) = self.claim(&presented, REPEAT_WAIT).await?;
-        match record.filter(|record| record.state != State::Voided) {
-            None => {
-                let claimed = Claimed::new(presented, claim).map_err(not_taken)?;
-                let verified = verify(market, claimed).await?;
-                let settled = self.settle(market, verified, Some(&make_sale)).await?;
-                self.sold(settled.presented.clone(), settled.receipt.clone(), false).await
+        let (claim, record) = self.claim(market, &presented, REPEAT_WAIT).await?;
+        if let Some(record) = record.filter(|record| record.state != State::Voided) {
+            if !is_the_buyer(&presented, &record) {
+                return Err(Denial::Spent(presented.id, None));
             }
-            Some(record) if !is_the_buyer(&presented, &record) => Err(Denial::Spent(presented.id, None)),
-            Some(record) => {
-                let receipt = match (record.state, record.receipt.clone()) {
-                    (State::Settled | State::Delivered, Some(receipt)) => receipt,
-                    _ => self.resolve(market, &presented, &record, Some(&make_sale)).await?,
-                };
-                let sold = self.sold(presented, receipt, record.receipt.is_some()).await;
-                drop(claim);
-                sold
-            }
+            let receipt = self.receipt_of(market, &claim, &record).await?;
+            let sold = self.sold(presented, receipt, record.receipt.is_some()).await;
+            drop(claim);
+            return sold;
         }
+        let goods = Goods::Plan { plan: plan.clone(), key_prefix: Arc::clone(&market.key_prefix) };
+        let claimed = Claimed::new(presented, goods, claim).map_err(not_taken)?;
+        let settled = match self.check(market, claimed).await? {
+            Checked::Verified(verified) => self.settle(market, verified, Work::Waiting).await?,
+            Checked::Landed(verified, receipt) => self.book_landed(verified, receipt).await?,
+        };
+        self.sold(settled.presented.clone(), settled.receipt.clone(), false).await
     }
 
-    fn make_sale(&self, market: &Market, plan: &Plan, id: &PaymentId, chain: &str, payer: Option<&str>) -> Sale {
+    /// What a settled payment for a plan brings into the world; it depends on the moment of settlement. None for a
+    /// call.
+    pub(super) fn sale(&self, id: &PaymentId, goods: &Goods, chain: &Network, payer: Option<&str>) -> Option<Sale> {
+        let Goods::Plan { plan, key_prefix } = goods else { return None };
+        // One spelling for each address, so that a wallet finds what it bought.
+        let payer = payer.map(|payer| Address::parse(payer, chain).map_or(payer.to_owned(), |payer| payer.to_string()));
         let subscription = Subscription {
             id: SubscriptionId::of_payment(id.as_str()),
-            chain: chain.into(),
+            chain: family(chain).into(),
             payer: payer.unwrap_or_default().into(),
             plan: plan.clone(),
             expires_at: self.clock.now() + plan.duration,
-            key_prefix: Arc::clone(&market.key_prefix),
+            key_prefix: Arc::clone(key_prefix),
             used: Units::ZERO,
         };
         let key = self.keys.derive(&subscription.key_prefix, id.as_str(), subscription.id.as_str());
-        Sale { subscription, key: key.hash() }
+        Some(Sale { subscription, key: key.hash() })
     }
 
     /// What the buyer is told, read back from the book. From here on it counts as delivered: a repeat with the quote
@@ -108,18 +110,24 @@ impl ResourceServer {
             Denial::StoreFailed
         })?;
         let key = self.keys.derive(&subscription.key_prefix, presented.id.as_str(), subscription.id.as_str());
-        self.ledger.delivered(&presented.id).await?;
+        self.ledger.delivered(&presented.id, None).await?;
         Ok(Sold { presented, subscription, key, receipt, repeated })
     }
 }
 
-impl Presented {
-    /// The payer's chain in one word, as buyers see it: the family, or the namespace of others.
-    fn chain(&self) -> &'static str {
-        match self.terms.network.family() {
-            Family::Evm(_) => "evm",
-            Family::Solana => "solana",
-            Family::Other => "other",
-        }
+impl Market {
+    /// What a payment in books of an earlier version was for: the plan of that name as it is sold now.
+    pub(super) fn goods_of(&self, record: &Record) -> Option<Goods> {
+        let sold = self.prices.plan(record.offer.plan_name()?)?;
+        Some(Goods::Plan { plan: sold.plan.clone(), key_prefix: Arc::clone(&self.key_prefix) })
+    }
+}
+
+/// The payer's chain in one word, as buyers see it: the family, or "other".
+fn family(network: &Network) -> &'static str {
+    match network.family() {
+        Family::Evm(_) => "evm",
+        Family::Solana => "solana",
+        Family::Other => "other",
     }
 }

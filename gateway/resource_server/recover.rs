@@ -1,82 +1,79 @@
 //! Payments that the ledger has already: repeats, and what a crash or a lost answer left behind.
 
-use super::charge::facilitator;
-use super::settle::MakeSale;
-use super::{Denial, Market, Pass, ResourceServer, Settled};
-use crate::facilitator::SettleOutcome;
-use crate::payment::{Presented, State};
+use super::charge::settled_pass;
+use super::resolve::Ending;
+use super::{Admission, Denial, Market, ResourceServer, Settled};
+use crate::payment::{Goods, Presented, Refused, State};
 use crate::store::{Claim, Record};
 use crate::x402::facilitator::SettleResponse;
 
 impl ResourceServer {
-    /// A call's payment that was seen before. It is served if it is settled and was never delivered, and if serving it
-    /// cannot do the same work twice.
+    /// A call's payment that was seen before. Its buyer gets the stored answer; if there is none and nothing was ever
+    /// delivered, the call is made once more where that cannot do the same work twice.
     pub(super) async fn recover_call(
         &self,
         market: &Market,
         presented: Presented,
+        goods: &Goods,
         claim: Claim,
         record: Record,
         safe: bool,
-    ) -> Result<Pass, Denial> {
+    ) -> Result<Admission, Denial> {
         let spent = |receipt: Option<SettleResponse>| Denial::Spent(presented.id.clone(), receipt.map(Box::new));
         if !is_the_buyer(&presented, &record) {
             return Err(spent(None));
         }
-        let receipt = match record.state {
-            State::Delivered => return Err(spent(record.receipt)),
-            State::Settled => record.receipt.ok_or(Denial::StoreFailed)?,
-            _ => self.resolve(market, &presented, &record, None).await?,
-        };
-        if !safe {
+        let delivered = record.state == State::Delivered;
+        let receipt = self.receipt_of(market, &claim, &record).await?;
+        // For another request than the one that was paid for there is nothing; it is not paid for a second time either.
+        if record.goods.as_ref().is_some_and(|first| first != goods) {
             return Err(spent(Some(receipt)));
         }
-        Ok(Pass::Settled(Box::new(Settled::recorded(presented, receipt, claim))))
+        if let Some(response) = self.ledger.response(&presented.id, self.clock.now()).await? {
+            return Ok(Admission::Stored(Box::new(response)));
+        }
+        if delivered || !safe {
+            return Err(spent(Some(receipt)));
+        }
+        Ok(settled_pass(Settled::recorded(presented, receipt, claim)))
     }
 
-    /// Finds out what became of a payment whose settlement was begun: the facilitator is asked again with the
-    /// identical body, which cannot move the money twice.
-    pub(super) async fn resolve(
+    /// The receipt of a payment that the ledger has; if its outcome is unknown, that is found out first.
+    pub(super) async fn receipt_of(
         &self,
         market: &Market,
-        presented: &Presented,
+        claim: &Claim,
         record: &Record,
-        make_sale: Option<MakeSale<'_>>,
     ) -> Result<SettleResponse, Denial> {
-        let id = &presented.id;
-        match facilitator(market)?.settle(&record.request, &record.network).await {
-            SettleOutcome::Settled(mut receipt) => {
-                receipt.payer = record.payer.clone().or(receipt.payer);
-                let sale = make_sale.map(|make| make(id, receipt.payer.as_deref()));
-                self.ledger.settled(id, &receipt, sale.as_ref()).await?;
-                Ok(receipt)
-            }
-            // Even a clear no proves nothing now: the first request may have landed and changed what the second
-            // one met.
-            SettleOutcome::Refused(refusal) => self.still_unknown(record, presented, &refusal.reason).await,
-            SettleOutcome::NotSent(why) | SettleOutcome::Unknown(why) => {
-                self.still_unknown(record, presented, &why).await
-            }
+        if let State::Settled | State::Delivered = record.state {
+            return record.receipt.clone().ok_or(Denial::StoreFailed);
         }
-    }
-
-    async fn still_unknown(&self, record: &Record, presented: &Presented, why: &str) -> Result<SettleResponse, Denial> {
-        tracing::warn!(payment_id = %presented.id, reason = why, "a settlement's outcome is still unknown");
-        if record.state == State::Settling {
-            self.ledger.unknown(&presented.id, why).await?;
+        claim.resolving();
+        let patience = Some(market.risk.resolve_timeout).filter(|patience| !patience.is_zero());
+        match self.resolve(market, record, patience).await? {
+            Ending::Settled(receipt) => Ok(receipt),
+            Ending::Voided(reason) => {
+                let failure = SettleResponse {
+                    success: false,
+                    error_reason: Some(reason.to_owned()),
+                    error_message: None,
+                    transaction: String::new(),
+                    network: record.network.clone(),
+                    payer: record.payer.clone(),
+                };
+                let refused = Refused::new(reason, "the authorization was used or cancelled without paying");
+                Err(Denial::NotSettled(refused, Box::new(failure)))
+            }
+            Ending::Open(_) => Err(Denial::Unresolved(record.id.clone())),
         }
-        Err(Denial::Unresolved(presented.id.clone()))
     }
 }
 
-/// Whether a repeat comes from whoever sent the payment first: it is for the same offer and carries the same quote. A
-/// payment that never had one (version 1) is taken as long as nothing was delivered for it, since its sender has no
-/// other way to what was paid for.
+/// Whether a repeat comes from whoever sent the payment first: it is for the same offer, and has what never is on the
+/// chain, the quote of the first presentation or its payment-identifier. The payment itself is public by then.
 pub(super) fn is_the_buyer(presented: &Presented, record: &Record) -> bool {
     let quote = presented.quote.as_ref().map(|quote| quote.token.as_str());
+    let same = |theirs: Option<&str>, first: Option<&str>| theirs.is_some() && theirs == first;
     presented.offer == record.offer
-        && match record.quote.as_deref() {
-            Some(first) => quote == Some(first),
-            None => quote.is_none() && record.state != State::Delivered,
-        }
+        && (same(quote, record.quote.as_deref()) || same(presented.identifier.as_deref(), record.identifier.as_deref()))
 }

@@ -4,14 +4,14 @@ use std::sync::atomic::Ordering;
 
 use super::fixture::{Shop, nano, offer_of, plan, reason, receipt, route, unquoted, with_resource};
 use super::*;
-use crate::facilitator::{Refusal, SettleOutcome, Verdict};
+use crate::facilitator::{Refusal, SettleOutcome, Unclear, Verdict};
 use crate::payment::State;
 use crate::payment::testing::{NOW, QUOTE_TTL, Wallet, header, usdc, v2};
 use crate::plans::Units;
 use crate::pricing::{PlanOffer, SettleTiming};
 
 fn refused() -> Refusal {
-    Refusal { reason: "insufficient_funds".to_owned(), message: None, payer: None }
+    Refusal { reason: "insufficient_funds".to_owned(), message: None, payer: None, transaction: None }
 }
 
 /// What a buyer is told, in comparable form.
@@ -50,7 +50,7 @@ async fn a_payment_that_is_not_good_buys_nothing() {
     for (outcome, state) in [
         (SettleOutcome::Refused(refused()), State::Voided),
         (SettleOutcome::NotSent("connection refused".to_owned()), State::Voided),
-        (SettleOutcome::Unknown("timeout".to_owned()), State::Unknown),
+        (SettleOutcome::Unknown(Unclear::new("timeout")), State::Unknown),
     ] {
         shop.facilitator.next_outcome(outcome);
         let denial = shop.buy(&nano, &payment).await.unwrap_err();
@@ -181,7 +181,7 @@ async fn a_payment_for_a_call_buys_no_plan() {
 async fn an_unknown_outcome_is_resolved_by_the_same_payment() {
     let (shop, nano) = (Shop::open().await, nano());
     let payment = shop.pay(&nano.offer, 1);
-    shop.facilitator.next_outcome(SettleOutcome::Unknown("timeout".to_owned()));
+    shop.facilitator.next_outcome(SettleOutcome::Unknown(Unclear::new("timeout")));
     assert!(matches!(shop.buy(&nano, &payment).await, Err(Denial::Unresolved(_))));
     shop.facilitator.next_outcome(SettleOutcome::Refused(refused()));
     assert!(matches!(shop.buy(&nano, &payment).await, Err(Denial::Unresolved(_))), "a second no proves nothing");
@@ -265,7 +265,7 @@ async fn a_repeat_after_the_authorizations_end_gets_the_same_again() {
 async fn an_unknown_outcome_is_resolved_after_the_authorizations_end_too() {
     let (shop, nano) = (Shop::open().await, nano());
     let payment = shop.pay(&nano.offer, 1);
-    shop.facilitator.next_outcome(SettleOutcome::Unknown("timeout".to_owned()));
+    shop.facilitator.next_outcome(SettleOutcome::Unknown(Unclear::new("timeout")));
     assert!(matches!(shop.buy(&nano, &payment).await, Err(Denial::Unresolved(_))));
     shop.clock.advance(Duration::from_secs(61));
     assert!(shop.buy(&nano, &payment).await.is_ok());

@@ -1,14 +1,12 @@
 use std::sync::Arc;
 
-use super::charge::facilitator;
+use super::desk::Work;
+use super::resolve::Ending;
 use super::{Denial, Market, ResourceServer, Settled, Verified};
-use crate::facilitator::{Refusal, SettleOutcome};
-use crate::payment::{PaymentId, Refused, Settling};
-use crate::store::{Claim, Sale};
+use crate::facilitator::{Refusal, SettleOutcome, Unclear};
+use crate::payment::{Refused, Settling};
+use crate::store::{Claim, StoredResponse};
 use crate::x402::facilitator::SettleResponse;
-
-/// What a settled payment for a plan brings into the world; it depends on the moment of settlement.
-pub(super) type MakeSale<'a> = &'a (dyn Fn(&PaymentId, Option<&str>) -> Sale + Send + Sync);
 
 impl ResourceServer {
     /// Settles the payment of a call that the upstream has answered well. Goes on to its end in a task of its own, even
@@ -18,65 +16,90 @@ impl ResourceServer {
     /// [`Denial`]; then nothing of the upstream's answer may leave.
     pub async fn settle_call(self: &Arc<Self>, market: &Arc<Market>, verified: Verified) -> Result<Settled, Denial> {
         let (server, market) = (Arc::clone(self), Arc::clone(market));
-        self.undropped(async move { server.settle(&market, verified, None).await }).await
+        self.undropped(async move { server.settle(&market, verified, Work::Done).await }).await
     }
 
     /// Moves the money: journal, `/settle`, journal. Not to be dropped half way; the callers see to that.
-    pub(super) async fn settle(
-        &self,
-        market: &Market,
-        verified: Verified,
-        make_sale: Option<MakeSale<'_>>,
-    ) -> Result<Settled, Denial> {
-        let facilitator = facilitator(market)?;
+    pub(super) async fn settle(&self, market: &Market, verified: Verified, work: Work) -> Result<Settled, Denial> {
+        // A place comes first: what waits in vain for one leaves no trace.
+        let place = market.desk()?.place(work).await?;
         let settling = verified.settling();
         self.ledger.settling(&settling).await?;
         let presented = settling.presented();
-        match facilitator.settle(&presented.request, presented.network_name()).await {
-            SettleOutcome::Settled(receipt) => self.book(settling, receipt, make_sale).await,
-            SettleOutcome::Refused(refusal) => {
-                self.ledger.voided(&presented.id, &refusal.reason).await?;
-                Err(not_settled(&settling, refusal))
-            }
+        match place.settle(&presented.request, presented.network_name()).await {
+            SettleOutcome::Settled(receipt) => self.book(settling, receipt).await,
+            SettleOutcome::Refused(refusal) => self.refused(market, settling, refusal).await,
             SettleOutcome::NotSent(why) => {
                 tracing::warn!(payment_id = %presented.id, reason = why, "a settlement was not sent");
                 self.ledger.voided(&presented.id, "not_sent").await?;
                 Err(Denial::NoVerdict("facilitator_unavailable"))
             }
-            SettleOutcome::Unknown(why) => {
-                tracing::error!(payment_id = %presented.id, reason = why, "the outcome of a settlement is unknown");
-                self.ledger.unknown(&presented.id, &why).await?;
-                Err(Denial::Unresolved(presented.id.clone()))
-            }
+            SettleOutcome::Unknown(unclear) => self.unclear(market, settling, unclear).await,
         }
     }
 
-    async fn book(
-        &self,
-        settling: Settling<Claim>,
-        mut receipt: SettleResponse,
-        make_sale: Option<MakeSale<'_>>,
-    ) -> Result<Settled, Denial> {
-        let id = &settling.presented().id;
+    /// Writes down a payment that was put on the chain by somebody else.
+    pub(super) async fn book_landed(&self, verified: Verified, receipt: SettleResponse) -> Result<Settled, Denial> {
+        let settling = verified.settling();
+        self.ledger.settling(&settling).await?;
+        tracing::info!(payment_id = %settling.presented().id, "a payment was on the chain before it was settled");
+        self.book(settling, receipt).await
+    }
+
+    async fn book(&self, settling: Settling<Claim>, mut receipt: SettleResponse) -> Result<Settled, Denial> {
+        let (presented, goods) = (settling.presented(), settling.goods());
         receipt.payer = settling.payer().map(str::to_owned).or(receipt.payer);
-        let sale = make_sale.map(|make| make(id, receipt.payer.as_deref()));
-        match self.ledger.settled(id, &receipt, sale.as_ref()).await {
+        let sale = self.sale(&presented.id, goods, &presented.terms.network, receipt.payer.as_deref());
+        match self.ledger.settled(&presented.id, &receipt, sale.as_ref()).await {
             Ok(()) => Ok(settling.settled(receipt)),
             Err(error) => {
                 // The money has moved and the book does not say so: the row stays as settling, which the next
                 // presentation resolves. Saying "unpaid" here would make the buyer pay twice.
                 let transaction = receipt.transaction;
-                tracing::error!(%error, payment_id = %id, transaction, "a settled payment could not be written down");
-                Err(Denial::Unresolved(id.clone()))
+                tracing::error!(%error, payment_id = %presented.id, transaction, "a settled payment could not be written down");
+                Err(Denial::Unresolved(presented.id.clone()))
             }
         }
     }
 
-    /// Notes, without waiting, that the buyer has what was paid for. The claim is held until it is written.
-    pub fn deliver(self: &Arc<Self>, settled: Settled) {
+    /// A clear no. If a transaction was sent all the same, the chain is asked first: somebody else may have put the
+    /// payment there before.
+    async fn refused(&self, market: &Market, settling: Settling<Claim>, refusal: Refusal) -> Result<Settled, Denial> {
+        if refusal.transaction.is_some()
+            && let Some(receipt) = self.landed(market, settling.presented()).await
+        {
+            return self.book(settling, receipt).await;
+        }
+        self.ledger.voided(&settling.presented().id, &refusal.reason).await?;
+        Err(not_settled(&settling, refusal))
+    }
+
+    /// Nobody knows. What can be found out before the client gives up is found out now, since no client sends a payment
+    /// again by itself.
+    async fn unclear(&self, market: &Market, settling: Settling<Claim>, unclear: Unclear) -> Result<Settled, Denial> {
+        let id = settling.presented().id.clone();
+        tracing::warn!(payment_id = %id, reason = unclear.why, "the outcome of a settlement is unknown");
+        let ending = self.resolve_now(market, &id, unclear).await?;
+        match ending {
+            Ending::Settled(receipt) => Ok(settling.settled(receipt)),
+            Ending::Voided(reason) => {
+                let message = Some("the authorization was used or cancelled without paying".to_owned());
+                let refusal = Refusal { reason: reason.to_owned(), message, payer: None, transaction: None };
+                Err(not_settled(&settling, refusal))
+            }
+            Ending::Open(_) => {
+                tracing::error!(payment_id = %id, "a payment stays unknown; it is asked for again in the background");
+                Err(Denial::Unresolved(id))
+            }
+        }
+    }
+
+    /// Notes, without waiting, that the buyer has what was paid for, and keeps the answer for a repeat. The claim is
+    /// held until it is written.
+    pub fn deliver(self: &Arc<Self>, settled: Settled, response: Option<StoredResponse>) {
         let server = Arc::clone(self);
         let noting = async move {
-            if let Err(error) = server.ledger.delivered(&settled.presented.id).await {
+            if let Err(error) = server.ledger.delivered(&settled.presented.id, response).await {
                 tracing::error!(%error, payment_id = %settled.presented.id, "a delivery could not be written down");
             }
             drop(settled);

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Semaphore;
@@ -11,7 +12,14 @@ use crate::payment::PaymentId;
 /// The payments that somebody is working on. Bounded by the number of requests under way.
 #[derive(Debug, Clone, Default)]
 pub struct Claims {
-    held: Arc<Mutex<HashMap<PaymentId, Arc<Semaphore>>>>,
+    held: Arc<Mutex<HashMap<PaymentId, Arc<Held>>>>,
+}
+
+#[derive(Debug)]
+struct Held {
+    /// Never has a permit: closing it is the signal that it is over.
+    over: Semaphore,
+    resolving: AtomicBool,
 }
 
 /// The right to work on one payment; dropping it lets the next one in.
@@ -19,13 +27,13 @@ pub struct Claims {
 pub struct Claim {
     id: PaymentId,
     claims: Claims,
-    over: Arc<Semaphore>,
+    held: Arc<Held>,
 }
 
 /// Somebody else's claim.
 #[derive(Debug)]
 pub struct Busy {
-    over: Arc<Semaphore>,
+    held: Arc<Held>,
 }
 
 impl Claims {
@@ -33,14 +41,20 @@ impl Claims {
     pub fn take(&self, id: &PaymentId) -> Result<Claim, Busy> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         match held.entry(id.clone()) {
-            Entry::Occupied(other) => Err(Busy { over: Arc::clone(other.get()) }),
+            Entry::Occupied(other) => Err(Busy { held: Arc::clone(other.get()) }),
             Entry::Vacant(free) => {
-                // Never has a permit: closing it is the signal.
-                let over = Arc::new(Semaphore::new(0));
-                free.insert(Arc::clone(&over));
-                Ok(Claim { id: id.clone(), claims: self.clone(), over })
+                let held = Arc::new(Held { over: Semaphore::new(0), resolving: AtomicBool::new(false) });
+                free.insert(Arc::clone(&held));
+                Ok(Claim { id: id.clone(), claims: self.clone(), held })
             }
         }
+    }
+}
+
+impl Claim {
+    /// Says that from now on the outcome of an earlier settlement is asked for: the payment's repeat may wait for it.
+    pub fn resolving(&self) {
+        self.held.resolving.store(true, Ordering::Relaxed);
     }
 }
 
@@ -48,15 +62,20 @@ impl Drop for Claim {
     fn drop(&mut self) {
         let mut held = self.claims.held.lock().unwrap_or_else(PoisonError::into_inner);
         held.remove(&self.id);
-        self.over.close();
+        self.held.over.close();
     }
 }
 
 impl Busy {
+    /// Whether the other one is asking what became of an earlier settlement.
+    pub fn is_resolving(&self) -> bool {
+        self.held.resolving.load(Ordering::Relaxed)
+    }
+
     /// Waits until the other one is done.
     pub async fn done(self) {
         // An error is what closing gives.
-        let _ = self.over.acquire().await;
+        let _ = self.held.over.acquire().await;
     }
 }
 

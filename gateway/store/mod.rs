@@ -4,6 +4,7 @@
 //! says what is asked of it; [`SqliteStore`] does it in a file beside the gateway.
 
 mod claims;
+mod record;
 mod sqlite;
 
 use std::time::SystemTime;
@@ -11,12 +12,12 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 
 pub use claims::{Busy, Claim, Claims};
+pub use record::{Doubt, Record, Retention, Sale, StoredResponse, Swept};
 pub use sqlite::SqliteStore;
 
-use crate::payment::{PaymentId, Settling, State};
+use crate::payment::{PaymentId, Settling};
 use crate::plans::{KeyHash, Subscription, SubscriptionId, Units};
-use crate::pricing::OfferKey;
-use crate::x402::facilitator::{FacilitatorRequest, SettleResponse};
+use crate::x402::facilitator::SettleResponse;
 
 /// The book of payments.
 ///
@@ -29,10 +30,17 @@ pub trait Ledger: Send + Sync {
     /// [`StoreError`]; then nobody has the payment, and it must not be served.
     async fn claim(&self, id: &PaymentId) -> Result<ClaimOutcome, StoreError>;
 
+    /// What the book has of a payment, without claiming it.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn record(&self, id: &PaymentId) -> Result<Option<Record>, StoreError>;
+
     /// Writes that the facilitator is about to be asked to move the money.
     ///
     /// # Errors
-    /// [`StoreError`]; then it must not be asked. [`StoreError::Moved`] if the payment is settled or unknown already.
+    /// [`StoreError`]; then it must not be asked. [`StoreError::Moved`] if the payment is settled or unknown already,
+    /// [`StoreError::IdentifierTaken`] if another payment has its payment-identifier.
     async fn settling(&self, payment: &Settling<Claim>) -> Result<(), StoreError>;
 
     /// Writes that the money has moved and, for a plan, what was sold for it: all of it or nothing.
@@ -47,17 +55,35 @@ pub trait Ledger: Send + Sync {
     /// [`StoreError`]; the payment then stays as settling.
     async fn voided(&self, id: &PaymentId, reason: &str) -> Result<(), StoreError>;
 
-    /// Writes that nobody knows.
+    /// Writes that nobody knows, and when to ask again.
     ///
     /// # Errors
     /// [`StoreError`]; the payment then stays as settling, which means the same.
-    async fn unknown(&self, id: &PaymentId, reason: &str) -> Result<(), StoreError>;
+    async fn unknown(&self, id: &PaymentId, doubt: &Doubt) -> Result<(), StoreError>;
 
-    /// Writes that the buyer has what the payment was for.
+    /// Writes that the buyer has what the payment was for, and keeps the answer for a repeat.
     ///
     /// # Errors
     /// [`StoreError`]; a repeat of the payment may then be served once more.
-    async fn delivered(&self, id: &PaymentId) -> Result<(), StoreError>;
+    async fn delivered(&self, id: &PaymentId, response: Option<StoredResponse>) -> Result<(), StoreError>;
+
+    /// The answer that was kept, if it is still there.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn response(&self, id: &PaymentId, now: SystemTime) -> Result<Option<StoredResponse>, StoreError>;
+
+    /// Unknown payments whose time to be asked for has come, the longest waiting first; at most `limit`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn due(&self, now: SystemTime, limit: u32) -> Result<Vec<PaymentId>, StoreError>;
+
+    /// Lets go of what need not be kept any longer.
+    ///
+    /// # Errors
+    /// [`StoreError`]; some of it may be gone.
+    async fn sweep(&self) -> Result<Swept, StoreError>;
 
     /// How many payments are settling or unknown: what the operator has to look after.
     ///
@@ -118,42 +144,15 @@ pub enum ClaimOutcome {
     InFlight(Busy),
 }
 
-/// What the ledger has of a payment.
-#[derive(Debug, Clone)]
-pub struct Record {
-    /// How far it came.
-    pub state: State,
-    /// What it was for.
-    pub offer: OfferKey,
-    /// The quote of its first presentation.
-    pub quote: Option<String>,
-    /// What the facilitator was asked.
-    pub request: FacilitatorRequest,
-    /// The network's name in that request.
-    pub network: String,
-    /// Who pays.
-    pub payer: Option<String>,
-    /// The receipt, if it is settled.
-    pub receipt: Option<SettleResponse>,
-    /// When it was first written.
-    pub created_at: SystemTime,
-}
-
-/// What a purchase brings into the world.
-#[derive(Debug, Clone)]
-pub struct Sale {
-    /// The plan that was bought.
-    pub subscription: Subscription,
-    /// The key that opens it.
-    pub key: KeyHash,
-}
-
 /// Why the store did not do it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
     /// The payment is not in a state from which this move may be made.
     #[error("payment {0} is in another state")]
     Moved(PaymentId),
+    /// Another payment of this payer for this offer has the same payment-identifier.
+    #[error("the payment-identifier of {0} belongs to another payment")]
+    IdentifierTaken(PaymentId),
     /// The database refused or failed.
     #[error("the store failed: {0}")]
     Failed(String),

@@ -66,6 +66,7 @@ impl Denial {
             Self::RateLimited(_) => "rate_limited",
             Self::InFlight(_) => "in_progress",
             Self::Spent(..) => "repeated",
+            Self::IdentifierTaken(_) => "identifier_taken",
             Self::Unresolved(_) => "unknown",
             Self::NoVerdict(_) => "no_verdict",
             Self::StoreFailed => "store_failed",
@@ -76,7 +77,7 @@ impl Denial {
     pub fn outcome(&self) -> Outcome {
         match self {
             Self::Shortfall(_) | Self::NotSettled(..) => Outcome::Challenged,
-            Self::RateLimited(_) | Self::InFlight(_) | Self::Spent(..) => Outcome::Refused,
+            Self::RateLimited(_) | Self::InFlight(_) | Self::Spent(..) | Self::IdentifierTaken(_) => Outcome::Refused,
             Self::Unresolved(_) | Self::NoVerdict(_) | Self::StoreFailed => Outcome::Unavailable,
         }
     }

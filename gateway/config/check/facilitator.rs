@@ -1,15 +1,30 @@
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
 
-use super::quantity::timeout;
+use super::quantity::{duration, timeout};
 use super::url::Location;
 use super::{Surroundings, secret};
 use crate::config::document::Section;
 use crate::config::field::Field;
 use crate::config::{FacilitatorConfig, Secret};
+use crate::payment::Unproven;
 
-const KEYS: &[&str] = &["url", "allow_http", "verify_timeout", "settle_timeout", "headers"];
+const KEYS: &[&str] = &[
+    "url",
+    "allow_http",
+    "verify_timeout",
+    "settle_timeout",
+    "resolve_timeout",
+    "unproven_settlement",
+    "concurrency",
+    "headers",
+];
+const UNPROVEN: &[(&str, Unproven)] = &[("hold", Unproven::Hold), ("accept", Unproven::Accept)];
+/// Clients wait for the answer meanwhile.
+const RESOLVE: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(120);
+const CONCURRENCY: RangeInclusive<usize> = 4..=100_000;
 const EXAMPLE: &str = "a URL like \"https://x402.org/facilitator\"";
 /// What the HTTP client writes itself.
 const NOT_OURS: &[&str] = &["host", "connection", "content-length", "content-type", "transfer-encoding"];
@@ -25,12 +40,23 @@ pub(super) fn check(root: &Section<'_>, around: &Surroundings<'_>) -> Option<Fac
         .field("headers")
         .and_then(|field| field.members("a table like { Authorization = { env = \"TOKEN\" } }"));
     let headers = headers.unwrap_or_default();
+    let resolve = section.field("resolve_timeout").and_then(|field| duration(&field, RESOLVE, "10s"));
+    let unproven = section.field("unproven_settlement").and_then(|field| field.choice(UNPROVEN));
+    let concurrency = section.field("concurrency").and_then(|field| concurrency(&field));
     Some(FacilitatorConfig {
         url: url.unwrap_or_default().into(),
         verify_timeout: timeout(&section, "verify_timeout", Duration::from_secs(10)),
         settle_timeout: timeout(&section, "settle_timeout", Duration::from_secs(60)),
+        resolve_timeout: resolve.unwrap_or(Duration::from_secs(10)),
+        unproven_settlement: unproven.unwrap_or(Unproven::Hold),
+        concurrency: concurrency.unwrap_or(256),
         headers: headers.iter().filter_map(|(name, field)| header(name, field, around)).collect(),
     })
+}
+
+fn concurrency(field: &Field<'_>) -> Option<usize> {
+    let number = field.number("a whole number")?.replace('_', "").parse().ok();
+    field.read(number.filter(|number| CONCURRENCY.contains(number)).ok_or("is not a whole number from 4 to 100000"))
 }
 
 fn url(field: &Field<'_>, allow_http: bool) -> Option<String> {

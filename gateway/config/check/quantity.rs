@@ -1,8 +1,10 @@
-//! Durations and rates: texts with units.
+//! Durations, sizes and rates: texts with units.
 
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::Duration;
+
+use bytesize::ByteSize;
 
 use crate::config::document::Section;
 use crate::config::field::Field;
@@ -27,6 +29,20 @@ pub(super) fn duration(field: &Field<'_>, range: RangeInclusive<Duration>, examp
         field.wrong(format_args!("{text:?} is not between {least} and {most}"));
     }
     inside.then_some(duration)
+}
+
+/// A size in bytes, like `16KiB`, within limits.
+pub(super) fn size(field: &Field<'_>, range: RangeInclusive<u64>, example: &str) -> Option<u64> {
+    let text = field.text(&format!("a size like {example:?}"))?;
+    let has_unit = text.ends_with(['b', 'B']);
+    let size = text.parse::<ByteSize>().ok().filter(|_| has_unit);
+    let size = field.read(size.ok_or_else(|| format!("is not a size, {example:?} would be right")))?.as_u64();
+    let inside = range.contains(&size);
+    if !inside {
+        let (least, most) = (ByteSize(*range.start()), ByteSize(*range.end()));
+        field.wrong(format_args!("{text:?} is not between {least} and {most}"));
+    }
+    inside.then_some(size)
 }
 
 /// A rate like `10/s`.

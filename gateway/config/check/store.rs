@@ -1,23 +1,42 @@
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::Surroundings;
+use super::quantity::{duration, size};
 use super::secret::{self, Place};
 use crate::config::document::Section;
 use crate::config::field::Field;
-use crate::config::{SecretSource, StoreConfig};
+use crate::config::{KeptConfig, SecretSource, StoreConfig};
 
 const USUAL_FILE: &str = "tollgate.db";
 const USUAL_SECRET: &str = "tollgate.secret";
+const KEYS: &[&str] = &["url", "secret", "replay_body_limit", "replay_ttl", "replay_disk_limit", "retention"];
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const KIB: u64 = 1024;
+const MIB: u64 = 1024 * KIB;
 const SECRET_BYTES_MIN: usize = 32;
 
 /// `[store]`.
 pub(super) fn check(root: &Section<'_>, around: &Surroundings<'_>) -> StoreConfig {
-    let store = root.section("store", &["url", "secret"]);
+    let store = root.section("store", KEYS);
     let path = store.field("url").and_then(|field| path(&field, around));
     let secret = store.field("secret").and_then(|field| secret(&field, around));
     StoreConfig {
         path: path.unwrap_or_else(|| around.path(USUAL_FILE)),
         secret: secret.unwrap_or_else(|| SecretSource::File(around.path(USUAL_SECRET))),
+        kept: kept(&store),
+    }
+}
+
+/// How much of the past is kept. An authorization lives for an hour at most, so a day is enough to know it again.
+fn kept(store: &Section<'_>) -> KeptConfig {
+    let size = |key, range, usual| store.field(key).and_then(|field| size(&field, range, "64KiB")).unwrap_or(usual);
+    let time = |key, range, usual| store.field(key).and_then(|field| duration(&field, range, "1h")).unwrap_or(usual);
+    KeptConfig {
+        replay_body_bytes_max: usize::try_from(size("replay_body_limit", 0..=16 * MIB, 64 * KIB)).unwrap_or(0),
+        replay_ttl: time("replay_ttl", Duration::ZERO..=30 * DAY, DAY / 24),
+        replay_disk_bytes_max: size("replay_disk_limit", 0..=1024 * 1024 * MIB, 256 * MIB),
+        retention: time("retention", DAY..=36_500 * DAY, 365 * DAY),
     }
 }
 

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::clock::ManualClock;
 use crate::payment::testing::{NOW, Wallet, mint, offer, quoted, read, usdc};
-use crate::payment::{Claimed, Presented, State};
+use crate::payment::{Claimed, Goods, Presented, RequestHash, State};
 use crate::plans::Plan;
 use crate::pricing::OfferKey;
 use crate::store::Record;
@@ -45,7 +45,7 @@ impl Fixture {
 
     pub(super) async fn open(&self) -> Result<SqliteStore, StoreError> {
         let clock = Arc::clone(&self.clock);
-        SqliteStore::open(&self.path(), clock).await
+        SqliteStore::open(&self.path(), retention(), clock).await
     }
 
     /// As after the end of the process and a new start.
@@ -81,7 +81,7 @@ impl Fixture {
     /// A payment on its way to the facilitator.
     pub(super) async fn on_its_way(&self, presented: &Presented) -> Settling<Claim> {
         let (claim, _) = self.claim(presented).await;
-        Claimed::new(presented.clone(), claim).unwrap().verified(None).settling()
+        Claimed::new(presented.clone(), call(), claim).unwrap().verified(None).settling()
     }
 
     pub(super) async fn settling(&self, presented: &Presented) -> Result<(), StoreError> {
@@ -95,8 +95,8 @@ impl Fixture {
             "settling" => self.settling(presented).await,
             "settled" => self.store().settled(id, &receipt(), None).await,
             "voided" => self.store().voided(id, "no").await,
-            "unknown" => self.store().unknown(id, "timeout").await,
-            "delivered" => self.store().delivered(id).await,
+            "unknown" => self.store().unknown(id, &doubt(NOW)).await,
+            "delivered" => self.store().delivered(id, None).await,
             other => panic!("no step {other}"),
         }
     }
@@ -117,6 +117,21 @@ impl Fixture {
     pub(super) async fn used(&self, id: &SubscriptionId) -> u64 {
         self.store().subscription(id).await.unwrap().unwrap().used.thousandths() / 1000
     }
+}
+
+/// Room for a few answers, and a day for payments.
+pub(super) fn retention() -> Retention {
+    Retention { responses_bytes_max: 10_000, payments: Some(Duration::from_secs(24 * 3600)) }
+}
+
+pub(super) fn call() -> Goods {
+    Goods::Call(RequestHash::of(&http::Method::GET, "/weather"))
+}
+
+/// A doubt, with the second at which to ask again.
+pub(super) fn doubt(ask_at: u64) -> Doubt {
+    let ask_at = Some(SystemTime::UNIX_EPOCH + Duration::from_secs(ask_at));
+    Doubt { reason: "timeout".to_owned(), transaction: None, ask_at }
 }
 
 pub(super) fn units(whole: u64) -> Units {

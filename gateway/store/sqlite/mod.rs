@@ -5,25 +5,35 @@
 
 #[cfg(test)]
 mod fixture;
+mod moves;
+mod responses;
 mod rows;
 #[cfg(test)]
 mod tests;
+mod units;
 mod writer;
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions as _, SqlSafeStr as _};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+use sqlx::{ConnectOptions as _, Connection as _, SqlSafeStr as _};
 
-use self::writer::{Write, Writer};
-use super::{Claim, ClaimOutcome, Claims, KeyStore, Ledger, Sale, StoreError, Usage};
-use crate::clock::Clock;
+use self::moves::SettlingRow;
+use self::responses::Responses;
+use self::writer::{Desk, Write, Writer, Written};
+use super::{
+    Claim, ClaimOutcome, Claims, Doubt, KeyStore, Ledger, Record, Retention, Sale, StoreError, StoredResponse, Swept,
+    Usage,
+};
+use crate::clock::{Clock, unix_millis};
 use crate::payment::{PaymentId, Settling};
 use crate::plans::{KeyHash, Subscription, SubscriptionId, Units};
 use crate::x402::facilitator::SettleResponse;
@@ -34,41 +44,89 @@ pub struct SqliteStore {
     readers: SqlitePool,
     writer: Writer,
     claims: Claims,
-    /// Held as long as the store is: claims are in memory, so a second gateway would not see them.
-    _lock: File,
+    /// Held as long as the store is: claims are in memory, so a second gateway would not see them. None beside a
+    /// running gateway.
+    _lock: Option<File>,
 }
 
 impl SqliteStore {
     /// Opens or makes the file and brings its tables up to date. Units that an earlier process had set aside and not
-    /// spent are free again.
+    /// spent are free again, and what it was settling is unknown.
     ///
     /// # Errors
     /// [`StoreError::Failed`] if the file cannot be opened, locked or migrated.
-    pub async fn open(path: &Path, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
+    pub async fn open(path: &Path, retention: Retention, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
         let lock = lock(path)?;
         // Made here, so that nobody else can read the payments in it.
         private(path)?;
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .foreign_keys(true)
-            .busy_timeout(Duration::from_secs(5))
-            .disable_statement_logging();
-        let mut connection = options.connect().await?;
-        let migrations = [("payments and subscriptions", include_str!("schema.sql"))];
-        let migrations = (1..).zip(migrations).map(|(version, (name, sql))| {
-            Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
-        });
-        Migrator::with_migrations(migrations.collect())
-            .run(&mut connection)
-            .await
-            .map_err(|error| StoreError::Failed(error.to_string()))?;
+        migrate(path).await?;
+        let mut connection = options(path).connect().await?;
         sqlx::query("UPDATE subscriptions SET leased = 0 WHERE leased > 0").execute(&mut connection).await?;
-        let readers = SqlitePoolOptions::new().max_connections(4).connect_with(options.read_only(true)).await?;
-        Ok(Self { readers, writer: Writer::start(connection, clock), claims: Claims::default(), _lock: lock })
+        sqlx::query(
+            "UPDATE payments SET state = 'unknown', reason = 'the gateway ended while it was settled', ask_at = 0
+             WHERE state = 'settling'",
+        )
+        .execute(&mut connection)
+        .await?;
+        Self::start(path, connection, retention, clock, Some(lock)).await
     }
+
+    /// Opens the file beside a gateway that may be running, for the operator's commands. What both do is safe, since
+    /// every move is checked by the database; nothing may be served from here.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`] if the file is not there or not of this version.
+    pub async fn open_beside(path: &Path, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
+        let mut connection = options(path).create_if_missing(false).connect().await?;
+        let version: Option<i64> =
+            sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations").fetch_one(&mut connection).await?;
+        if version != i64::try_from(MIGRATIONS.len()).ok() {
+            return Err(StoreError::Failed(format!("{} was written by another version of tollgate", path.display())));
+        }
+        // Responses are the gateway's own affair.
+        let retention = Retention { responses_bytes_max: 0, payments: None };
+        Self::start(path, connection, retention, clock, None).await
+    }
+
+    async fn start(
+        path: &Path,
+        connection: SqliteConnection,
+        retention: Retention,
+        clock: Arc<dyn Clock>,
+        lock: Option<File>,
+    ) -> Result<Self, StoreError> {
+        let readers = options(path).create_if_missing(false).read_only(true);
+        let readers = SqlitePoolOptions::new().max_connections(4).connect_with(readers).await?;
+        let writer = Writer::start(Desk { connection, responses: Responses::new(retention), clock });
+        Ok(Self { readers, writer, claims: Claims::default(), _lock: lock })
+    }
+}
+
+const MIGRATIONS: [(&str, &str); 2] = [
+    ("payments and subscriptions", include_str!("schema/1_payments_and_subscriptions.sql")),
+    ("recovery", include_str!("schema/2_recovery.sql")),
+];
+
+fn options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(Duration::from_secs(5))
+        .disable_statement_logging()
+}
+
+/// Brings the tables up to date. Without foreign keys, as SQLite wants it where a table is made anew.
+async fn migrate(path: &Path) -> Result<(), StoreError> {
+    let mut connection = options(path).foreign_keys(false).connect().await?;
+    let migrations = (1..).zip(MIGRATIONS).map(|(version, (name, sql))| {
+        Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
+    });
+    let migrated = Migrator::with_migrations(migrations.collect()).run(&mut connection).await;
+    migrated.map_err(|error| StoreError::Failed(error.to_string()))?;
+    connection.close().await.map_err(Into::into)
 }
 
 /// The right to be the only gateway on this file. The system takes it back when the process ends, however it ends.
@@ -108,8 +166,12 @@ impl Ledger for SqliteStore {
         })
     }
 
+    async fn record(&self, id: &PaymentId) -> Result<Option<Record>, StoreError> {
+        rows::payment(&self.readers, id).await
+    }
+
     async fn settling(&self, payment: &Settling<Claim>) -> Result<(), StoreError> {
-        self.writer.write(Write::settling(payment)?).await.map(drop)
+        self.writer.write(Write::Settling(Box::new(SettlingRow::new(payment)?))).await.map(drop)
     }
 
     async fn settled(&self, id: &PaymentId, receipt: &SettleResponse, sale: Option<&Sale>) -> Result<(), StoreError> {
@@ -121,12 +183,27 @@ impl Ledger for SqliteStore {
         self.writer.write(Write::Voided { id: id.clone(), reason: reason.to_owned() }).await.map(drop)
     }
 
-    async fn unknown(&self, id: &PaymentId, reason: &str) -> Result<(), StoreError> {
-        self.writer.write(Write::Unknown { id: id.clone(), reason: reason.to_owned() }).await.map(drop)
+    async fn unknown(&self, id: &PaymentId, doubt: &Doubt) -> Result<(), StoreError> {
+        self.writer.write(Write::Unknown { id: id.clone(), doubt: doubt.clone() }).await.map(drop)
     }
 
-    async fn delivered(&self, id: &PaymentId) -> Result<(), StoreError> {
-        self.writer.write(Write::Delivered { id: id.clone() }).await.map(drop)
+    async fn delivered(&self, id: &PaymentId, response: Option<StoredResponse>) -> Result<(), StoreError> {
+        self.writer.write(Write::Delivered { id: id.clone(), response: response.map(Box::new) }).await.map(drop)
+    }
+
+    async fn response(&self, id: &PaymentId, now: SystemTime) -> Result<Option<StoredResponse>, StoreError> {
+        rows::response(&self.readers, id, unix_millis(now)).await
+    }
+
+    async fn due(&self, now: SystemTime, limit: u32) -> Result<Vec<PaymentId>, StoreError> {
+        rows::due(&self.readers, unix_millis(now), limit).await
+    }
+
+    async fn sweep(&self) -> Result<Swept, StoreError> {
+        match self.writer.write(Write::Sweep).await? {
+            Written::Swept(swept) => Ok(swept),
+            _ => Ok(Swept::default()),
+        }
     }
 
     async fn open_payments(&self) -> Result<u64, StoreError> {
@@ -145,7 +222,10 @@ impl KeyStore for SqliteStore {
     }
 
     async fn lease(&self, id: &SubscriptionId, want: Units) -> Result<Units, StoreError> {
-        self.writer.write(Write::Lease { id: id.clone(), want }).await
+        match self.writer.write(Write::Lease { id: id.clone(), want }).await? {
+            Written::Leased(units) => Ok(units),
+            _ => Ok(Units::ZERO),
+        }
     }
 
     async fn report(&self, usages: Vec<Usage>) -> Result<(), StoreError> {

@@ -1,17 +1,21 @@
 //! Reading rows.
 
+use http::StatusCode;
 use sqlx::Row as _;
 use sqlx::sqlite::{SqlitePool, SqliteRow};
 
 use crate::clock::from_unix_millis;
+use crate::money::{Address, AtomicAmount, Network};
 use crate::payment::{PaymentId, State};
 use crate::plans::{KeyHash, Plan, Subscription, SubscriptionId, Units};
 use crate::pricing::OfferKey;
-use crate::store::{Record, StoreError};
+use crate::store::{Record, StoreError, StoredResponse};
 
 pub(super) async fn payment(pool: &SqlitePool, id: &PaymentId) -> Result<Option<Record>, StoreError> {
     let row = sqlx::query(
-        "SELECT state, offer, quote, request, network, payer, receipt, created_at FROM payments WHERE id = ?",
+        "SELECT id, state, offer, goods, quote, identifier, request, network, chain, asset, amount, pay_to, payer, since,
+                valid_before, transaction_hint, attempts, reason, receipt, created_at
+         FROM payments WHERE id = ?",
     )
     .bind(id.as_str())
     .fetch_optional(pool)
@@ -59,18 +63,73 @@ fn subscription_row(row: &SqliteRow) -> Result<Subscription, StoreError> {
 }
 
 fn record(row: &SqliteRow) -> Result<Record, StoreError> {
+    let corrupt = |what: &str| StoreError::Corrupt(what.to_owned());
     let state: &str = row.try_get("state")?;
-    let receipt: Option<&str> = row.try_get("receipt")?;
+    let (goods, receipt): (Option<&str>, Option<&str>) = (row.try_get("goods")?, row.try_get("receipt")?);
+    let chain = Network::parse(row.try_get("chain")?).map_err(|_| corrupt("a payment's chain"))?;
+    let address = |column: &str| {
+        Address::parse(row.try_get(column)?, &chain).map_err(|_| StoreError::Corrupt(format!("a payment's {column}")))
+    };
+    let amount: &str = row.try_get("amount")?;
     Ok(Record {
-        state: State::parse(state).ok_or_else(|| StoreError::Corrupt(format!("payment state {state}")))?,
+        id: PaymentId::stored(row.try_get("id")?),
+        state: State::parse(state).ok_or_else(|| corrupt("a payment's state"))?,
         offer: OfferKey::new(row.try_get("offer")?),
+        goods: goods.map(from_json).transpose()?,
         quote: row.try_get("quote")?,
+        identifier: row.try_get("identifier")?,
         request: from_json(row.try_get("request")?)?,
         network: row.try_get("network")?,
+        asset: address("asset")?,
+        amount: AtomicAmount::parse(amount).map_err(|_| corrupt("a payment's amount"))?,
+        pay_to: address("pay_to")?,
+        chain,
         payer: row.try_get("payer")?,
+        since: from_unix_millis(row.try_get("since")?),
+        valid_before: seconds(row.try_get("valid_before")?),
+        transaction_hint: row.try_get("transaction_hint")?,
+        attempts: row.try_get("attempts")?,
+        reason: row.try_get("reason")?,
         receipt: receipt.map(from_json).transpose()?,
         created_at: from_unix_millis(row.try_get("created_at")?),
     })
+}
+
+/// The largest number stands for no end, as it was written.
+fn seconds(stored: i64) -> u64 {
+    if stored == i64::MAX { u64::MAX } else { stored.unsigned_abs() }
+}
+
+pub(super) async fn response(
+    pool: &SqlitePool,
+    id: &PaymentId,
+    now: i64,
+) -> Result<Option<StoredResponse>, StoreError> {
+    let row =
+        sqlx::query("SELECT status, headers, body, expires_at FROM responses WHERE payment_id = ? AND expires_at > ?")
+            .bind(id.as_str())
+            .bind(now)
+            .fetch_optional(pool)
+            .await?;
+    let Some(row) = row else { return Ok(None) };
+    let status: u16 = row.try_get("status")?;
+    let body: Vec<u8> = row.try_get("body")?;
+    Ok(Some(StoredResponse {
+        status: StatusCode::from_u16(status).map_err(|error| StoreError::Corrupt(error.to_string()))?,
+        headers: from_json(row.try_get("headers")?)?,
+        body: body.into(),
+        expires_at: from_unix_millis(row.try_get("expires_at")?),
+    }))
+}
+
+pub(super) async fn due(pool: &SqlitePool, now: i64, limit: u32) -> Result<Vec<PaymentId>, StoreError> {
+    let ids: Vec<String> =
+        sqlx::query_scalar("SELECT id FROM payments WHERE state = 'unknown' AND ask_at <= ? ORDER BY ask_at LIMIT ?")
+            .bind(now)
+            .bind(limit)
+            .fetch_all(pool)
+            .await?;
+    Ok(ids.iter().map(|id| PaymentId::stored(id)).collect())
 }
 
 pub(super) fn to_json<T: serde::Serialize>(value: &T) -> Result<String, StoreError> {

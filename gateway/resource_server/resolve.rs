@@ -1,0 +1,249 @@
+//! What became of a payment whose settlement has an unknown outcome: the facilitator is asked again with the identical
+//! body, which cannot move the money twice, and then the chain, if it can be asked.
+//!
+//! | seen | ending |
+//! |---|---|
+//! | the facilitator says settled | settled |
+//! | the chain has the transfer to the receiver, in that amount, by this authorization | settled |
+//! | the chain has the authorization used or cancelled otherwise, or past and unused | voided |
+//! | the facilitator says used, no chain to ask | unknown, or settled with `unproven_settlement = "accept"` |
+//! | anything else, a clear no included: the first request may have landed and changed what the second one met | unknown |
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::desk::Work;
+use super::{Denial, Market, ResourceServer};
+use crate::chain::{Authorization, Chain, Sighting, Sought};
+use crate::clock::unix_seconds;
+use crate::facilitator::{SettleOutcome, Unclear};
+use crate::money::Network;
+use crate::payment::{PaymentId, Presented, Unproven};
+use crate::store::{Doubt, Record, StoreError};
+use crate::x402::facilitator::{FacilitatorRequest, SettleResponse};
+
+/// The wait between the second and the third asking; doubled each time. Between the first and the second is none.
+const PAUSE: Duration = Duration::from_millis(500);
+/// The first wait of the reconciler; doubled each time.
+const AGAIN_AFTER: Duration = Duration::from_secs(2);
+/// Its longest wait while the authorization can still be settled.
+const AGAIN_MAX: Duration = Duration::from_secs(300);
+/// The same when it cannot, and only the chain has the last word.
+const LATE_AGAIN: Duration = Duration::from_secs(3600);
+/// After the end of an authorization, what is still on its way has landed by then.
+const SETTLED_BY: Duration = Duration::from_secs(60);
+/// The life of a Solana transaction is a blockhash's, up to 90 s.
+const SVM_LIFE: Duration = Duration::from_secs(180);
+/// How far the clock of a chain may be behind ours.
+const CLOCK_SKEW: Duration = Duration::from_secs(5);
+
+/// How a payment ended, or that it did not.
+#[derive(Debug)]
+pub(super) enum Ending {
+    /// The money has moved.
+    Settled(SettleResponse),
+    /// It has not, and cannot any more.
+    Voided(&'static str),
+    /// Nobody knows yet.
+    Open(Unclear),
+}
+
+impl ResourceServer {
+    /// Writes down that a settlement's outcome is unknown, and asks on until it is known or the time is up. The ledger
+    /// has the outcome when this returns.
+    pub(super) async fn resolve_now(
+        &self,
+        market: &Market,
+        id: &PaymentId,
+        unclear: Unclear,
+    ) -> Result<Ending, Denial> {
+        let ask_at = Some(self.clock.now() + AGAIN_AFTER);
+        let doubt = Doubt { reason: unclear.why.clone(), transaction: unclear.transaction.clone(), ask_at };
+        self.ledger.unknown(id, &doubt).await?;
+        if market.risk.resolve_timeout.is_zero() {
+            return Ok(Ending::Open(unclear));
+        }
+        let record = self.ledger.record(id).await?.ok_or(Denial::StoreFailed)?;
+        self.resolve(market, &record, Some(market.risk.resolve_timeout)).await
+    }
+
+    /// Asks once, or on until the outcome is known or the patience is over. The caller has the payment's claim, and the
+    /// ledger has the outcome when this returns.
+    pub(super) async fn resolve(
+        &self,
+        market: &Market,
+        record: &Record,
+        patience: Option<Duration>,
+    ) -> Result<Ending, Denial> {
+        let ending = match patience.map(|patience| Instant::now() + patience) {
+            None => self.ask(market, record).await,
+            Some(until) => self.ask_until(market, record, until).await,
+        };
+        self.write_ending(market, record, &ending).await?;
+        Ok(ending)
+    }
+
+    async fn ask_until(&self, market: &Market, record: &Record, until: Instant) -> Ending {
+        let mut pause = PAUSE;
+        loop {
+            // Cut off half way, the outcome is as unknown as it was before.
+            let ending = timeout_at(until, self.ask(market, record)).await;
+            let ending = ending.unwrap_or_else(|_| Ending::Open(Unclear::new("no answer in time")));
+            match &ending {
+                // Asked again, the facilitator would say the same for ever.
+                Ending::Open(unclear) if !unclear.used && Instant::now() + pause < until => sleep(pause).await,
+                _ => return ending,
+            }
+            pause *= 2;
+        }
+    }
+
+    async fn ask(&self, market: &Market, record: &Record) -> Ending {
+        let unclear = match self.ask_facilitator(market, record).await {
+            Ok(mut receipt) => {
+                receipt.payer = record.payer.clone().or(receipt.payer);
+                return Ending::Settled(receipt);
+            }
+            Err(unclear) => unclear,
+        };
+        let hint = unclear.transaction.clone().or_else(|| record.transaction_hint.clone());
+        let Some((chain, sought)) = market.chain_of(record, hint) else {
+            return without_chain(market, record, unclear);
+        };
+        match chain.look_up(&sought).await {
+            Ok(Sighting::Paid { transaction, at }) if at + CLOCK_SKEW >= record.since => {
+                Ending::Settled(receipt(record, transaction))
+            }
+            // It paid for something else: nothing may be served for it here, and it is not void either.
+            Ok(Sighting::Paid { .. }) => Ending::Open(Unclear::new("it was paid before it was presented here")),
+            Ok(Sighting::Spent { .. }) => Ending::Voided("authorization_spent_elsewhere"),
+            Ok(Sighting::Expired) => Ending::Voided("authorization_expired_unused"),
+            Ok(Sighting::Open) => Ending::Open(Unclear { used: false, ..unclear }),
+            Err(error) => Ending::Open(Unclear { why: format!("{}; {error}", unclear.why), used: false, ..unclear }),
+        }
+    }
+
+    async fn ask_facilitator(&self, market: &Market, record: &Record) -> Result<SettleResponse, Unclear> {
+        let unavailable = |_| Unclear::new("the facilitator cannot be asked");
+        let place = market.desk().map_err(unavailable)?.place(Work::Waiting).await.map_err(unavailable)?;
+        match place.settle(&record.request, &record.network).await {
+            SettleOutcome::Settled(receipt) => Ok(receipt),
+            SettleOutcome::Refused(refusal) => {
+                Err(Unclear { transaction: refusal.transaction, ..Unclear::new(refusal.reason) })
+            }
+            SettleOutcome::NotSent(why) => Err(Unclear::new(why)),
+            SettleOutcome::Unknown(unclear) => Err(unclear),
+        }
+    }
+
+    async fn write_ending(&self, market: &Market, record: &Record, ending: &Ending) -> Result<(), StoreError> {
+        let id = &record.id;
+        match ending {
+            Ending::Settled(receipt) => {
+                let goods = record.goods.clone().or_else(|| market.goods_of(record));
+                let sale = goods.and_then(|goods| self.sale(id, &goods, &record.chain, receipt.payer.as_deref()));
+                self.ledger.settled(id, receipt, sale.as_ref()).await
+            }
+            Ending::Voided(reason) => self.ledger.voided(id, reason).await,
+            Ending::Open(unclear) => {
+                let transaction = unclear.transaction.clone();
+                let ask_at = ask_at(record, market.chain_of(record, None).is_some(), self.clock.now());
+                self.ledger.unknown(id, &Doubt { reason: unclear.why.clone(), transaction, ask_at }).await
+            }
+        }
+    }
+
+    /// The receipt of a payment that is on the chain, though no settlement of ours put it there. Only with a quote that
+    /// is older than the transaction: else anybody could present a payment that was made for something else.
+    pub(super) async fn landed(&self, market: &Market, presented: &Presented) -> Option<SettleResponse> {
+        let quote = presented.quote.as_ref()?;
+        let chain = market.chains.get(&presented.terms.network)?;
+        let terms = &presented.terms;
+        let sought = Sought {
+            authorization: Authorization::read(presented.request.payment_payload.get())?,
+            asset: terms.asset.address.clone(),
+            pay_to: terms.pay_to.clone(),
+            amount: terms.amount,
+            since: UNIX_EPOCH + Duration::from_secs(quote.issued_at),
+            hint: None,
+        };
+        match chain.look_up(&sought).await {
+            Ok(Sighting::Paid { transaction, at }) if unix_seconds(at + CLOCK_SKEW) >= quote.issued_at => {
+                Some(SettleResponse {
+                    success: true,
+                    error_reason: None,
+                    error_message: None,
+                    transaction,
+                    network: presented.network_name().to_owned(),
+                    payer: presented.payer.as_ref().map(ToString::to_string),
+                })
+            }
+            Ok(_) => None,
+            Err(error) => {
+                tracing::warn!(%error, payment_id = %presented.id, "a payment could not be looked up");
+                None
+            }
+        }
+    }
+}
+
+impl Market {
+    /// The chain of a payment, and what to look for there. None if it cannot be asked.
+    fn chain_of(&self, record: &Record, hint: Option<String>) -> Option<(&dyn Chain, Sought)> {
+        let chain = self.chains.get(&record.chain)?;
+        let sought = Sought {
+            authorization: read(&record.request)?,
+            asset: record.asset.clone(),
+            pay_to: record.pay_to.clone(),
+            amount: record.amount,
+            since: record.since,
+            hint,
+        };
+        Some((&**chain, sought))
+    }
+}
+
+fn read(request: &FacilitatorRequest) -> Option<Authorization> {
+    Authorization::read(request.payment_payload.get())
+}
+
+/// What the facilitator alone can prove.
+fn without_chain(market: &Market, record: &Record, unclear: Unclear) -> Ending {
+    match market.risk.unproven {
+        Unproven::Accept if unclear.used => {
+            let transaction = unclear.transaction.or_else(|| record.transaction_hint.clone());
+            Ending::Settled(receipt(record, transaction.unwrap_or_default()))
+        }
+        _ => Ending::Open(unclear),
+    }
+}
+
+fn receipt(record: &Record, transaction: String) -> SettleResponse {
+    SettleResponse {
+        success: true,
+        error_reason: None,
+        error_message: None,
+        transaction,
+        network: record.network.clone(),
+        payer: record.payer.clone(),
+    }
+}
+
+/// When the reconciler asks again. Without a chain it stops when the authorization is past: the facilitator has no more
+/// to say, and the operator decides.
+fn ask_at(record: &Record, chain: bool, now: SystemTime) -> Option<SystemTime> {
+    let past = match record.valid_before {
+        u64::MAX => record.created_at + SVM_LIFE,
+        seconds => UNIX_EPOCH + Duration::from_secs(seconds.min(u64::from(u32::MAX))) + SETTLED_BY,
+    };
+    let wait = AGAIN_AFTER.saturating_mul(1 << record.attempts.min(16));
+    match (now < past, chain) {
+        (true, _) => Some(now + wait.min(AGAIN_MAX)),
+        (false, true) => Some(now + wait.min(LATE_AGAIN)),
+        (false, false) => None,
+    }
+}
+
+/// Networks whose chain can be asked.
+pub type Chains = std::collections::HashMap<Network, std::sync::Arc<dyn Chain>>;

@@ -1,0 +1,105 @@
+use std::time::SystemTime;
+
+use http::StatusCode;
+
+use crate::money::{Address, AtomicAmount, Network};
+use crate::payment::{Goods, PaymentId, State};
+use crate::plans::{KeyHash, Subscription};
+use crate::pricing::OfferKey;
+use crate::x402::facilitator::{FacilitatorRequest, SettleResponse};
+
+/// What the ledger has of a payment.
+#[derive(Debug, Clone)]
+pub struct Record {
+    /// Which payment.
+    pub id: PaymentId,
+    /// How far it came.
+    pub state: State,
+    /// What it was for.
+    pub offer: OfferKey,
+    /// The same, as far as it takes to hand it over. None in books of an earlier version.
+    pub goods: Option<Goods>,
+    /// The quote of its first presentation.
+    pub quote: Option<String>,
+    /// The payment-identifier of its first presentation.
+    pub identifier: Option<String>,
+    /// What the facilitator was asked.
+    pub request: FacilitatorRequest,
+    /// The network's name in that request.
+    pub network: String,
+    /// The network.
+    pub chain: Network,
+    /// In what it is paid.
+    pub asset: Address,
+    /// How much.
+    pub amount: AtomicAmount,
+    /// To whom.
+    pub pay_to: Address,
+    /// Who pays.
+    pub payer: Option<String>,
+    /// It cannot have been used before this moment.
+    pub since: SystemTime,
+    /// When its authorization ends, in seconds of Unix time. `u64::MAX` where only the chain knows.
+    pub valid_before: u64,
+    /// The transaction that a facilitator named without saying that it is settled.
+    pub transaction_hint: Option<String>,
+    /// How often its outcome was asked for in vain.
+    pub attempts: u32,
+    /// Why it is voided or unknown.
+    pub reason: Option<String>,
+    /// The receipt, if it is settled.
+    pub receipt: Option<SettleResponse>,
+    /// When it was first written.
+    pub created_at: SystemTime,
+}
+
+/// Why nobody knows what became of a payment, and what comes next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Doubt {
+    /// What was seen.
+    pub reason: String,
+    /// The transaction that was named.
+    pub transaction: Option<String>,
+    /// When to ask again. None if only the operator can end it.
+    pub ask_at: Option<SystemTime>,
+}
+
+/// An answer that was paid for, as the client got it or would have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredResponse {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its headers, in order, but for those of the connection.
+    pub headers: Vec<(String, Vec<u8>)>,
+    /// Its whole body.
+    pub body: bytes::Bytes,
+    /// Until when it is kept.
+    pub expires_at: SystemTime,
+}
+
+/// What a purchase brings into the world.
+#[derive(Debug, Clone)]
+pub struct Sale {
+    /// The plan that was bought.
+    pub subscription: Subscription,
+    /// The key that opens it.
+    pub key: KeyHash,
+}
+
+/// How much of the past is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retention {
+    /// The most bytes of stored responses; the oldest go first.
+    pub responses_bytes_max: u64,
+    /// How long payments are kept that are over. None for ever.
+    pub payments: Option<std::time::Duration>,
+}
+
+/// Something that the store did besides what it was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Swept {
+    /// Stored responses that are gone.
+    pub responses: u64,
+    /// Payments that are gone.
+    pub payments: u64,
+}
