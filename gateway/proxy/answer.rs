@@ -43,33 +43,42 @@ impl Answer {
         self
     }
 
-    /// Writes it. `reusable` says whether the connection may serve another request afterwards.
-    pub(super) async fn write(self, session: &mut Session, reusable: bool) -> pingora::Result<()> {
-        let keep = reusable && drain(session).await;
-        if !keep {
-            session.set_keepalive(None);
-        }
-        let bodiless = matches!(self.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    /// Its header, complete.
+    pub(super) fn head(&self) -> pingora::Result<ResponseHeader> {
         let mut head = ResponseHeader::build(self.status, Some(self.headers.len() + 6))?;
-        if !bodiless {
+        if !self.is_bodiless() {
             head.insert_header(CONTENT_LENGTH, HeaderValue::from(self.body.len()))?;
         }
         if self.is_ours {
-            if !bodiless {
+            if !self.is_bodiless() {
                 head.insert_header(CONTENT_TYPE, HeaderValue::from_static("application/json"))?;
             }
             head.insert_header(CACHE_CONTROL, HeaderValue::from_static("no-store"))?;
             head.insert_header(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"))?;
             head.insert_header(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED))?;
         }
-        for (name, value) in self.headers {
+        for (name, value) in &self.headers {
             match self.is_ours {
-                true => head.insert_header(name, value)?,
+                true => head.insert_header(name, value.clone())?,
                 // An upstream may have set one name several times.
-                false => drop(head.append_header(name, value)?),
+                false => drop(head.append_header(name, value.clone())?),
             }
         }
-        let empty = bodiless || session.req_header().method == Method::HEAD || self.body.is_empty();
+        Ok(head)
+    }
+
+    fn is_bodiless(&self) -> bool {
+        matches!(self.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+    }
+
+    /// Writes it. `reusable` says whether the connection may serve another request afterwards.
+    pub(super) async fn write(self, session: &mut Session, reusable: bool) -> pingora::Result<()> {
+        let keep = reusable && drain(session).await;
+        if !keep {
+            session.set_keepalive(None);
+        }
+        let head = self.head()?;
+        let empty = self.is_bodiless() || session.req_header().method == Method::HEAD || self.body.is_empty();
         session.write_response_header(Box::new(head), empty).await?;
         if !empty {
             session.write_response_body(Some(self.body), true).await?;

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use pingora::http::ResponseHeader;
 
 use super::Snapshot;
@@ -27,6 +28,8 @@ pub struct Exchange {
     pub(super) earned: bool,
     /// What the upstream gave, for a repeat.
     pub(super) kept: Option<Kept>,
+    /// The body that leaves in place of the upstream's, which is only kept.
+    pub(super) instead: Option<Option<Bytes>>,
     /// Why the upstream's answer may not leave.
     pub(super) denial: Option<Denial>,
     /// Connections that could not be made.
@@ -61,11 +64,10 @@ impl Exchange {
         self.settled.is_some() || !matches!(self.pass, None | Some(Pass::Free))
     }
 
-    /// Begins to keep an answer that is paid for.
+    /// Begins to keep an answer that is paid for, or may be.
     pub(super) fn keep(&mut self, response: &ResponseHeader) {
         let (Some(snapshot), Some(facts)) = (&self.snapshot, &self.facts) else { return };
-        let room = snapshot.market.risk.replay_body_bytes_max;
-        self.kept = if self.earned { Kept::begin(response, &facts.method, room) } else { None };
+        self.kept = Kept::begin(response, &facts.method, snapshot.market.risk.replay_body_bytes_max);
     }
 
     /// How long it is kept.

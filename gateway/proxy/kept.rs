@@ -8,7 +8,9 @@ use http::{Method, StatusCode};
 use pingora::http::ResponseHeader;
 
 use super::answer::Answer;
+use super::headers::receipt;
 use crate::store::StoredResponse;
+use crate::x402::facilitator::SettleResponse;
 
 /// What belongs to the connection, or follows from the body.
 const NOT_KEPT: [HeaderName; 6] = [
@@ -34,7 +36,7 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    /// Begins with the header as the client gets it. None for what cannot be kept: another protocol follows, or the
+    /// Begins with the header as the client gets it, but for the receipt. None for what cannot be kept: another protocol follows, or the
     /// body is larger than `room` by its own account.
     pub(super) fn begin(response: &ResponseHeader, method: &Method, room: usize) -> Option<Self> {
         let length =
@@ -61,6 +63,11 @@ impl Kept {
         fits
     }
 
+    /// Whether the answer has no body, or will have a piece of one.
+    pub(super) fn is_bodiless(&self) -> bool {
+        self.whole && self.body.is_empty()
+    }
+
     /// Whether the upstream's whole answer is here, even if the client is not there any more.
     pub(super) fn is_whole(&self) -> bool {
         self.whole
@@ -72,12 +79,12 @@ impl Kept {
     }
 }
 
-/// The answer as it was, marked as a repeat.
-pub(super) fn replay(stored: StoredResponse) -> Answer {
+/// The answer as it was, with its receipt, marked as a repeat.
+pub(super) fn replay(stored: StoredResponse, settled: &SettleResponse) -> Answer {
     let headers = stored
         .headers
         .into_iter()
         .filter_map(|(name, value)| Some((HeaderName::try_from(name).ok()?, HeaderValue::from_bytes(&value).ok()?)));
-    let headers = headers.chain([(REPLAYED, HeaderValue::from_static("true"))]).collect();
+    let headers = headers.chain(receipt(settled)).chain([(REPLAYED, HeaderValue::from_static("true"))]).collect();
     Answer { status: stored.status, headers, body: stored.body, is_ours: false }
 }

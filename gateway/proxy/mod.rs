@@ -16,6 +16,7 @@ mod facts;
 mod headers;
 mod kept;
 mod upstream;
+mod withheld;
 mod wording;
 
 use std::collections::HashMap;
@@ -28,7 +29,7 @@ use bytes::Bytes;
 use http::header::ACCESS_CONTROL_REQUEST_HEADERS;
 use http::{HeaderName, StatusCode};
 use pingora::http::{RequestHeader, ResponseHeader};
-use pingora::prelude::{Error, ErrorSource, ErrorType, HttpPeer};
+use pingora::prelude::{Error, ErrorType, HttpPeer};
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use serde_json::json;
 
@@ -39,10 +40,11 @@ use self::answer::Answer;
 use self::error::Wanted;
 use self::facts::{Facts, check_lost_length};
 use self::kept::Kept;
+use self::withheld::WITHHELD;
 use self::wording::Wording;
 use crate::payment::{Chargeable, chargeable};
 use crate::pricing::{Found, Route, Unlisted};
-use crate::resource_server::{Admission, Call, Denial, Market, Pass, ResourceServer, Settled};
+use crate::resource_server::{Admission, Call, Denial, Market, Pass, ResourceServer};
 use crate::telemetry::{Metrics, Outcome};
 
 /// What a request is served by; a reload makes a new one.
@@ -65,9 +67,6 @@ pub struct Gateway {
     /// Counters, and the number of running requests.
     pub metrics: Arc<Metrics>,
 }
-
-/// Marks our own reason for not letting an upstream's answer out; the reason itself is in the [`Exchange`].
-const WITHHELD: ErrorType = ErrorType::new("answer withheld");
 
 #[async_trait]
 impl ProxyHttp for Gateway {
@@ -190,16 +189,21 @@ impl ProxyHttp for Gateway {
                 exchange.outcome = Some(Outcome::UpstreamFailed);
                 return Ok(());
             }
-            Some(Pass::Verified(verified)) => exchange.settled = Some(self.settle(*verified, exchange).await?),
+            Some(Pass::Verified(verified)) => match self.settle(*verified, exchange).await {
+                Ok(settled) => exchange.settled = Some(settled),
+                Err(error) => return self.withhold(response, exchange, error),
+            },
             Some(Pass::Settled(settled)) => exchange.settled = Some(settled),
         }
         exchange.earned = verdict == Chargeable::Yes;
         exchange.outcome = Some(if exchange.earned { Outcome::Paid } else { Outcome::UpstreamFailed });
+        headers::make_private(response, browser)?;
+        if exchange.earned {
+            exchange.keep(response);
+        }
         for (name, value) in exchange.settled.iter().flat_map(|settled| headers::receipt(&settled.receipt)) {
             response.insert_header(name, value)?;
         }
-        headers::make_private(response, browser)?;
-        exchange.keep(response);
         Ok(())
     }
 
@@ -213,6 +217,12 @@ impl ProxyHttp for Gateway {
         // Larger than what is kept: it streams on all the same.
         if exchange.kept.as_mut().is_some_and(|kept| !kept.add(body.as_ref(), end_of_stream)) {
             exchange.kept = None;
+        }
+        if let Some(instead) = &mut exchange.instead {
+            *body = instead.take();
+            if exchange.kept.is_none() {
+                return Error::e_explain(WITHHELD, "an answer that is too large to be kept");
+            }
         }
         Ok(None)
     }
@@ -312,10 +322,10 @@ impl Gateway {
         exchange.upstream = exchange.snapshot.as_ref().and_then(|all| all.upstreams.get(&route.upstream).cloned());
         exchange.route = Some(Arc::clone(&route));
         match admitted {
-            Ok(Admission::Stored(response)) => {
+            Ok(Admission::Stored(response, receipt)) => {
                 exchange.outcome = Some(Outcome::Paid);
                 self.metrics.payment("repeated");
-                Some(kept::replay(*response))
+                Some(kept::replay(*response, &receipt))
             }
             Ok(Admission::Pass(pass)) => {
                 exchange.note_payment(&pass, started.elapsed());
@@ -330,65 +340,11 @@ impl Gateway {
         }
     }
 
-    /// Settles a call that the upstream has answered well; without success its answer does not leave.
-    async fn settle(
-        &self,
-        verified: crate::resource_server::Verified,
-        exchange: &mut Exchange,
-    ) -> pingora::Result<Box<Settled>> {
-        let withheld = || Error::explain(WITHHELD, "the payment of this answer was not settled");
-        let market = exchange.snapshot.as_ref().map(|snapshot| Arc::clone(&snapshot.market)).ok_or_else(withheld)?;
-        let started = Instant::now();
-        let outcome = self.server.settle_call(&market, verified).await;
-        if let Some(payment) = &mut exchange.payment {
-            payment.settle = started.elapsed();
-            payment.transaction = outcome.as_ref().ok().map(|settled| settled.receipt.transaction.clone());
-        }
-        outcome.map(Box::new).map_err(|denial| {
-            exchange.outcome = Some(denial.outcome());
-            exchange.denial = Some(denial);
-            withheld()
-        })
-    }
-
     fn deny(&self, market: &Arc<Market>, denial: &Denial, route: &Route, facts: &Facts) -> Answer {
         let resource = format!("{}{}", market.prices.public_url, facts.target);
         let plans = route.access.units().is_some();
         let wanted = Wanted { offer: route.access.offer(), resource: &resource, plans };
         Wording::new(market, &self.server).denial(denial, wanted)
-    }
-
-    /// The answer in place of one that may not leave, or that never came. None if nobody is there to read it.
-    fn failure(&self, error: &Error, exchange: &mut Exchange) -> Option<Answer> {
-        let market = exchange.snapshot.as_ref().map(|snapshot| Arc::clone(&snapshot.market))?;
-        if let (Some(denial), Some(route), Some(facts)) = (&exchange.denial, &exchange.route, &exchange.facts) {
-            return Some(self.deny(&market, denial, route, facts));
-        }
-        let (status, reason, message) = match (error.etype(), error.esource()) {
-            (ErrorType::HTTPStatus(status), _) => (*status, "request_refused", "The request was refused."),
-            (
-                ErrorType::ConnectTimedout | ErrorType::ReadTimedout | ErrorType::WriteTimedout,
-                ErrorSource::Upstream,
-            ) => (504, "upstream_timeout", "The upstream did not answer in time."),
-            (_, ErrorSource::Upstream) => (502, "upstream_unavailable", "The upstream cannot be reached."),
-            (ErrorType::ReadError | ErrorType::WriteError | ErrorType::ConnectionClosed, ErrorSource::Downstream) => {
-                return None;
-            }
-            (_, ErrorSource::Downstream) => (400, "bad_request", "The request cannot be read."),
-            _ => (500, "internal_error", "The gateway failed."),
-        };
-        exchange.outcome = Some(Outcome::UpstreamFailed);
-        let answer = Wording::new(&market, &self.server).problem(status, reason, message, json!({ "reason": reason }));
-        // A call that was paid in advance keeps its receipt: the buyer can prove the payment, and repeat it.
-        if let Some(Pass::Settled(settled)) = exchange.pass.take() {
-            exchange.settled = Some(settled);
-        }
-        match &exchange.settled {
-            Some(settled) => {
-                Some(answer.with_all(headers::receipt(&settled.receipt)).with("Cache-Control", "private, no-store"))
-            }
-            None => Some(answer),
-        }
     }
 }
 

@@ -6,6 +6,7 @@ use super::{Denial, Market, Reservation, ResourceServer, Settled, Verified};
 use crate::payment::{Goods, Presented, RequestHash, Shortfall};
 use crate::pricing::{Access, Offer, Route, SettleTiming};
 use crate::store::StoredResponse;
+use crate::x402::facilitator::SettleResponse;
 
 /// A request for a route, as far as money is concerned.
 #[derive(Debug, Clone, Copy)]
@@ -40,8 +41,8 @@ pub enum Pass {
 pub enum Admission {
     /// An upstream call.
     Pass(Pass),
-    /// The answer that was paid for, and given, before.
-    Stored(Box<StoredResponse>),
+    /// The answer that was paid for before, and its receipt.
+    Stored(Box<StoredResponse>, Box<SettleResponse>),
 }
 
 impl ResourceServer {

@@ -161,6 +161,10 @@ impl Ledger for Flaky {
         self.up()?.record(id).await
     }
 
+    async fn keep(&self, id: &PaymentId, response: StoredResponse) -> Result<(), StoreError> {
+        self.up()?.keep(id, response).await
+    }
+
     async fn response(&self, id: &PaymentId, now: SystemTime) -> Result<Option<StoredResponse>, StoreError> {
         self.up()?.response(id, now).await
     }
@@ -262,7 +266,7 @@ impl Shop {
     pub(super) async fn admit(&self, route: &Route, method: &Method, payment: &str) -> Result<Pass, Denial> {
         match self.ask(route, method, payment).await? {
             Admission::Pass(pass) => Ok(pass),
-            Admission::Stored(response) => panic!("{response:?}"),
+            Admission::Stored(response, _) => panic!("{response:?}"),
         }
     }
 
@@ -363,6 +367,14 @@ pub(super) fn with_resource(header: &str, url: &str) -> String {
     let text = crate::x402::codec::decode(header.as_bytes()).unwrap();
     let mut message: serde_json::Value = serde_json::from_str(&text).unwrap();
     message["resource"] = serde_json::json!({ "url": url });
+    crate::payment::testing::header(&message)
+}
+
+/// The same payment with a payment-identifier.
+pub(super) fn with_identifier(header: &str, id: &str) -> String {
+    let text = crate::x402::codec::decode(header.as_bytes()).unwrap();
+    let mut message: serde_json::Value = serde_json::from_str(&text).unwrap();
+    message["extensions"] = serde_json::json!({ "payment-identifier": { "info": { "required": false, "id": id } } });
     crate::payment::testing::header(&message)
 }
 

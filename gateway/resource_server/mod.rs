@@ -17,6 +17,8 @@ mod reconcile;
 mod recover;
 mod resolve;
 #[cfg(test)]
+mod resolving;
+#[cfg(test)]
 mod selling;
 mod settle;
 #[cfg(test)]

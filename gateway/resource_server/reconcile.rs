@@ -51,13 +51,13 @@ impl ResourceServer {
         Ok(all)
     }
 
-    /// Asks for one payment; says how it stands now. None if it is not unknown, or somebody else is at it.
+    /// Asks for one payment; says how it stands now. None if it is not open, or somebody else is at it.
     ///
     /// # Errors
     /// [`Denial::StoreFailed`].
     pub async fn reconcile_one(&self, market: &Market, id: &PaymentId) -> Result<Option<State>, Denial> {
         let ClaimOutcome::Recorded(claim, record) = self.ledger.claim(id).await? else { return Ok(None) };
-        if record.state != State::Unknown {
+        if !matches!(record.state, State::Unknown | State::Settling) {
             return Ok(None);
         }
         claim.resolving();

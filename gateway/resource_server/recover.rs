@@ -30,7 +30,10 @@ impl ResourceServer {
             return Err(spent(Some(receipt)));
         }
         if let Some(response) = self.ledger.response(&presented.id, self.clock.now()).await? {
-            return Ok(Admission::Stored(Box::new(response)));
+            if !delivered {
+                self.ledger.delivered(&presented.id, None).await?;
+            }
+            return Ok(Admission::Stored(Box::new(response), Box::new(receipt)));
         }
         if delivered || !safe {
             return Err(spent(Some(receipt)));

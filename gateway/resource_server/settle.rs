@@ -4,7 +4,7 @@ use super::desk::Work;
 use super::resolve::Ending;
 use super::{Denial, Market, ResourceServer, Settled, Verified};
 use crate::facilitator::{Refusal, SettleOutcome, Unclear};
-use crate::payment::{Refused, Settling};
+use crate::payment::{PaymentId, Refused, Settling};
 use crate::store::{Claim, StoredResponse};
 use crate::x402::facilitator::SettleResponse;
 
@@ -105,6 +105,18 @@ impl ResourceServer {
             drop(settled);
         };
         self.payments.spawn_on(noting, &self.runtime);
+    }
+
+    /// Keeps the upstream's answer to a call whose payment has an unknown outcome, without waiting: if the money has
+    /// moved, the buyer's repeat gets it, and the upstream does not do the work twice.
+    pub fn keep(self: &Arc<Self>, id: PaymentId, response: StoredResponse) {
+        let server = Arc::clone(self);
+        let keeping = async move {
+            if let Err(error) = server.ledger.keep(&id, response).await {
+                tracing::warn!(%error, payment_id = %id, "an answer could not be kept");
+            }
+        };
+        self.payments.spawn_on(keeping, &self.runtime);
     }
 }
 

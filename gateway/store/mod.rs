@@ -67,13 +67,20 @@ pub trait Ledger: Send + Sync {
     /// [`StoreError`]; a repeat of the payment may then be served once more.
     async fn delivered(&self, id: &PaymentId, response: Option<StoredResponse>) -> Result<(), StoreError>;
 
+    /// Keeps an answer whose payment has an unknown outcome, in case that it turns out to be settled.
+    ///
+    /// # Errors
+    /// [`StoreError`]; then it is not kept.
+    async fn keep(&self, id: &PaymentId, response: StoredResponse) -> Result<(), StoreError>;
+
     /// The answer that was kept, if it is still there.
     ///
     /// # Errors
     /// [`StoreError`].
     async fn response(&self, id: &PaymentId, now: SystemTime) -> Result<Option<StoredResponse>, StoreError>;
 
-    /// Unknown payments whose time to be asked for has come, the longest waiting first; at most `limit`.
+    /// Payments whose time to be asked for has come, the longest waiting first; at most `limit`: unknown ones, and
+    /// settling ones that have been so for minutes.
     ///
     /// # Errors
     /// [`StoreError`].

@@ -191,6 +191,10 @@ impl Ledger for SqliteStore {
         self.writer.write(Write::Delivered { id: id.clone(), response: response.map(Box::new) }).await.map(drop)
     }
 
+    async fn keep(&self, id: &PaymentId, response: StoredResponse) -> Result<(), StoreError> {
+        self.writer.write(Write::Keep { id: id.clone(), response: Box::new(response) }).await.map(drop)
+    }
+
     async fn response(&self, id: &PaymentId, now: SystemTime) -> Result<Option<StoredResponse>, StoreError> {
         rows::response(&self.readers, id, unix_millis(now)).await
     }

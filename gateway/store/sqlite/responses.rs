@@ -48,14 +48,16 @@ impl Responses {
                 freed => bytes = bytes.saturating_sub(freed),
             }
         }
-        query("INSERT INTO responses (payment_id, status, headers, body, expires_at) VALUES (?, ?, ?, ?, ?)")
-            .bind(id.as_str())
-            .bind(response.status.as_u16())
-            .bind(headers)
-            .bind(response.body.as_ref())
-            .bind(unix_millis(response.expires_at))
-            .execute(connection)
-            .await?;
+        query(
+            "INSERT OR REPLACE INTO responses (payment_id, status, headers, body, expires_at) VALUES (?, ?, ?, ?, ?)",
+        )
+        .bind(id.as_str())
+        .bind(response.status.as_u16())
+        .bind(headers)
+        .bind(response.body.as_ref())
+        .bind(unix_millis(response.expires_at))
+        .execute(connection)
+        .await?;
         self.bytes = Some(bytes.saturating_add(size));
         Ok(())
     }

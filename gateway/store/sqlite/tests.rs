@@ -97,7 +97,7 @@ async fn everything_of_a_payment_survives_the_process() {
 }
 
 #[tokio::test]
-async fn a_crash_leaves_settling_payments_to_look_after() {
+async fn after_a_crash_what_was_settling_is_unknown_and_due() {
     let mut fixture = Fixture::new().await;
     for (nonce, step) in [(1, "settling"), (2, "unknown"), (3, "settled"), (4, "voided")] {
         fixture.apply("settling", &payment(nonce)).await.unwrap();
@@ -107,7 +107,9 @@ async fn a_crash_leaves_settling_payments_to_look_after() {
     }
     fixture.reopen().await;
     assert_eq!(fixture.store().open_payments().await, Ok(2));
-    assert_eq!(fixture.state(&payment(1)).await, Some(State::Settling));
+    assert_eq!(fixture.state(&payment(1)).await, Some(State::Unknown));
+    let due = fixture.store().due(fixture.clock.now(), 10).await.unwrap();
+    assert_eq!(due, [payment(1).id, payment(2).id], "the one of the crash first");
 }
 
 #[tokio::test]

@@ -29,6 +29,7 @@ pub(super) enum Write {
     Voided { id: PaymentId, reason: String },
     Unknown { id: PaymentId, doubt: Doubt },
     Delivered { id: PaymentId, response: Option<Box<StoredResponse>> },
+    Keep { id: PaymentId, response: Box<StoredResponse> },
     Lease { id: SubscriptionId, want: Units },
     Report { usages: Vec<Usage> },
     Sweep,
@@ -117,6 +118,7 @@ async fn apply_whole(
         Write::Settled { sale: Some(_), .. }
             | Write::Report { .. }
             | Write::Delivered { response: Some(_), .. }
+            | Write::Keep { .. }
             | Write::Sweep
     );
     if !several {
@@ -149,6 +151,7 @@ async fn apply(
                 responses.keep(connection, id, response).await?;
             }
         }
+        Write::Keep { id, response } => responses.keep(connection, id, response).await?,
         Write::Lease { id, want } => return units::lease(connection, id, *want).await.map(Written::Leased),
         Write::Report { usages } => units::report(connection, usages).await?,
         Write::Sweep => return responses.sweep(connection, now).await.map(Written::Swept),
