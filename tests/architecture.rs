@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each module and what it may use. A module stands below those that it uses, so nothing here can point up.
-const MAY_USE: [(&str, &[&str]); 17] = [
+const MAY_USE: [(&str, &[&str]); 18] = [
     ("money", &[]),
     ("clock", &[]),
     ("outbound", &[]),
@@ -15,14 +15,15 @@ const MAY_USE: [(&str, &[&str]); 17] = [
     ("pricing", &["money", "x402", "plans"]),
     ("payment", &["money", "x402", "plans", "pricing"]),
     ("facilitator", &["outbound", "x402"]),
-    ("store", &["clock", "x402", "plans", "pricing", "payment"]),
-    ("resource_server", &["money", "clock", "x402", "plans", "pricing", "payment", "facilitator", "store"]),
+    ("chain", &["money", "outbound"]),
+    ("store", &["money", "clock", "x402", "plans", "pricing", "payment"]),
+    ("resource_server", &["money", "clock", "x402", "plans", "pricing", "payment", "facilitator", "chain", "store"]),
     // It wraps a facilitator to time it.
     ("telemetry", &["x402", "facilitator"]),
-    ("config", &["money", "x402", "plans", "pricing"]),
+    ("config", &["money", "x402", "plans", "pricing", "payment"]),
     // A facilitator of its own, and the gateway's client to try it with.
     ("sandbox", &["money", "clock", "x402", "facilitator"]),
-    ("proxy", &["money", "clock", "x402", "plans", "pricing", "payment", "resource_server", "telemetry"]),
+    ("proxy", &["money", "clock", "x402", "plans", "pricing", "payment", "store", "resource_server", "telemetry"]),
     ("admin", &["clock", "resource_server", "telemetry"]),
     (
         "app",
@@ -34,6 +35,7 @@ const MAY_USE: [(&str, &[&str]); 17] = [
             "pricing",
             "payment",
             "facilitator",
+            "chain",
             "store",
             "resource_server",
             "telemetry",
@@ -52,6 +54,7 @@ const MAY_USE: [(&str, &[&str]); 17] = [
             "pricing",
             "payment",
             "facilitator",
+            "chain",
             "store",
             "resource_server",
             "telemetry",
@@ -79,7 +82,7 @@ const EXCEPTIONS: [(&str, &str); 4] = [
 const PURE: [&str; 5] = ["money", "x402", "plans", "pricing", "payment"];
 
 /// The traits, whose implementations beside them do the I/O.
-const PURE_FILES: [&str; 2] = ["facilitator/mod.rs", "store/mod.rs"];
+const PURE_FILES: [&str; 3] = ["facilitator/mod.rs", "chain/mod.rs", "store/mod.rs"];
 
 const IMPURE: [&str; 12] = [
     "tokio",
@@ -275,10 +278,15 @@ fn no_file_is_longer_than_four_hundred_lines() {
 
 #[test]
 fn every_folder_says_its_job_in_its_first_line() {
-    for folder in folders().into_iter().skip(1) {
+    for folder in folders().into_iter().skip(1).filter(|folder| holds_code(folder)) {
         let text = fs::read_to_string(folder.join("mod.rs")).unwrap_or_default();
         assert!(text.starts_with("//! "), "{} has no mod.rs that says its job", folder.display());
     }
+}
+
+fn holds_code(folder: &Path) -> bool {
+    let mut files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    files.any(|file| file.extension().is_some_and(|extension| extension == "rs"))
 }
 
 #[test]

@@ -121,6 +121,11 @@ impl<C> Settling<C> {
         self.payer.as_deref()
     }
 
+    /// Nobody knows whether the money has moved, and the ledger knows that: what is left is the claim.
+    pub fn into_claim(self) -> C {
+        self.claim
+    }
+
     /// The money has moved, and the ledger knows.
     pub fn settled(self, receipt: SettleResponse) -> Settled<C> {
         Settled { presented: self.presented, receipt, claim: self.claim }

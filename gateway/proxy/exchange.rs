@@ -11,6 +11,7 @@ use super::upstream::Upstream;
 use crate::payment::PaymentId;
 use crate::pricing::Route;
 use crate::resource_server::{Denial, Pass, Settled, Sold};
+use crate::store::Claim;
 use crate::telemetry::{InFlight, Outcome};
 
 /// One request and its answer, from the first hook to the last.
@@ -32,6 +33,8 @@ pub struct Exchange {
     pub(super) instead: Option<Option<Bytes>>,
     /// Why the upstream's answer may not leave.
     pub(super) denial: Option<Denial>,
+    /// The claim on a payment of unknown outcome, until what the upstream said is kept.
+    pub(super) claim: Option<Claim>,
     /// Connections that could not be made.
     pub(super) connect_failures: usize,
     pub(super) outcome: Option<Outcome>,

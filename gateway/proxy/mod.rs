@@ -294,10 +294,14 @@ impl ProxyHttp for Gateway {
             self.metrics.payment(outcome);
             payment.event(exchange.route.as_deref(), outcome, exchange.denial.as_ref(), status);
         }
-        if let Some(settled) = exchange.settled.take().filter(|_| delivered) {
-            let response =
-                exchange.kept.take().map(|kept| kept.finish(self.server.clock().now() + exchange.replay_ttl()));
-            self.server.deliver(*settled, response);
+        let kept = exchange.kept.take().filter(|kept| delivered || kept.is_whole());
+        let response = kept.map(|kept| kept.finish(self.server.clock().now() + exchange.replay_ttl()));
+        match (exchange.settled.take().filter(|_| delivered), &exchange.denial, response) {
+            (Some(settled), _, response) => self.server.deliver(*settled, response),
+            (None, Some(Denial::Unresolved(id)), Some(response)) => {
+                self.server.keep(id.clone(), exchange.claim.take(), response);
+            }
+            _ => {}
         }
     }
 }

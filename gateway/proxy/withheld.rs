@@ -11,7 +11,7 @@ use super::answer::Answer;
 use super::exchange::Exchange;
 use super::wording::Wording;
 use super::{Gateway, headers};
-use crate::resource_server::{Denial, Pass, Settled, Verified};
+use crate::resource_server::{Denial, Pass, Settled, Unsettled, Verified};
 use crate::telemetry::Outcome;
 
 /// Marks our own reason for not letting an upstream's answer out; the reason itself is in the [`Exchange`].
@@ -28,9 +28,9 @@ impl Gateway {
             payment.settle = started.elapsed();
             payment.transaction = outcome.as_ref().ok().map(|settled| settled.receipt.transaction.clone());
         }
-        outcome.map(Box::new).map_err(|denial| {
+        outcome.map(Box::new).map_err(|Unsettled { denial, claim }| {
             exchange.outcome = Some(denial.outcome());
-            exchange.denial = Some(denial);
+            (exchange.denial, exchange.claim) = (Some(denial), claim);
             withheld()
         })
     }

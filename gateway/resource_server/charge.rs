@@ -5,11 +5,11 @@ use super::{Admission, Denial, Market, Pass, ResourceServer, Settled, Verified};
 use crate::facilitator::{Verdict, says_used};
 use crate::money::Address;
 use crate::payment::{Claimed, Goods, Presented, Refused, Shortfall, State};
-use crate::store::{Claim, ClaimOutcome, Record};
+use crate::store::{Claim, ClaimOutcome, Record, Stage};
 use crate::x402::facilitator::SettleResponse;
 
-/// How long the repeat of a call waits for the first one: enough for what is noted after the answer has left.
-const REPEAT_WAIT: Duration = Duration::from_millis(200);
+/// How long a repeat waits while the first one's answer leaves and is noted.
+const NOTING_WAIT: Duration = Duration::from_secs(1);
 
 /// A payment that was found good.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ impl ResourceServer {
         upfront: bool,
         safe: bool,
     ) -> Result<Admission, Denial> {
-        let (claim, record) = self.claim(market, &presented, REPEAT_WAIT).await?;
+        let (claim, record) = self.claim(market, &presented, Duration::ZERO).await?;
         if let Some(record) = record.filter(|record| record.state != State::Voided) {
             return self.recover_call(market, presented, &goods, claim, *record, safe).await;
         }
@@ -46,9 +46,9 @@ impl ResourceServer {
         }
     }
 
-    /// Takes a payment for oneself, with what the ledger has of it. A repeat waits for the first one, but not longer
-    /// than `patience`, or than a settlement's outcome is asked for. A payment without a quote is not known to be the
-    /// same buyer's, so it does not wait.
+    /// Takes a payment for oneself, with what the ledger has of it. While the first one is at work a repeat waits for
+    /// `patience`; longer if its result is near. A payment without a quote is not known to be the same buyer's, so it
+    /// does not wait.
     pub(super) async fn claim(
         &self,
         market: &Market,
@@ -58,17 +58,20 @@ impl ResourceServer {
         let in_flight = || Denial::InFlight(presented.id.clone());
         let begun = tokio::time::Instant::now();
         loop {
-            match self.ledger.claim(&presented.id).await? {
+            let busy = match self.ledger.claim(&presented.id).await? {
                 ClaimOutcome::New(claim) => return Ok((claim, None)),
                 ClaimOutcome::Recorded(claim, record) => return Ok((claim, Some(record))),
                 ClaimOutcome::InFlight(_) if presented.quote.is_none() => return Err(in_flight()),
-                ClaimOutcome::InFlight(busy) => {
-                    let resolving = busy.is_resolving();
-                    let patience = if resolving { patience.max(market.risk.resolve_timeout) } else { patience };
-                    let unresolved = || if resolving { Denial::Unresolved(presented.id.clone()) } else { in_flight() };
-                    tokio::time::timeout_at(begun + patience, busy.done()).await.map_err(|_| unresolved())?;
+                ClaimOutcome::InFlight(busy) => busy,
+            };
+            let (patience, late) = match busy.stage() {
+                Stage::Working => (patience, in_flight()),
+                Stage::Noting => (patience.max(NOTING_WAIT), in_flight()),
+                Stage::Resolving => {
+                    (patience.max(market.risk.resolve_timeout), Denial::Unresolved(presented.id.clone()))
                 }
-            }
+            };
+            tokio::time::timeout_at(begun + patience, busy.done()).await.map_err(|_| late)?;
         }
     }
 

@@ -285,7 +285,7 @@ impl Shop {
     }
 
     pub(super) async fn settle(&self, verified: Verified) -> Result<Settled, Denial> {
-        self.server.settle_call(&self.market, verified).await
+        self.server.settle_call(&self.market, verified).await.map_err(Denial::from)
     }
 
     /// What the ledger has of a payment.

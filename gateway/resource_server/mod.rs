@@ -36,6 +36,7 @@ pub use desk::Desk;
 pub use purchase::{Sold, Status};
 pub use reconcile::Reconciled;
 pub use resolve::Chains;
+pub use settle::Unsettled;
 
 use crate::clock::{Clock, unix_seconds};
 use crate::payment::{PaymentId, QuoteMint, Refused, Shortfall, Unproven};

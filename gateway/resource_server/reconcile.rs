@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 use super::resolve::Ending;
 use super::{Denial, Market, ResourceServer};
 use crate::payment::{PaymentId, State};
-use crate::store::ClaimOutcome;
+use crate::store::{ClaimOutcome, Stage};
 
 /// Payments that are asked for in one round; the next round follows at once if there are more.
 const ROUND: u32 = 32;
@@ -60,7 +60,7 @@ impl ResourceServer {
         if !matches!(record.state, State::Unknown | State::Settling) {
             return Ok(None);
         }
-        claim.resolving();
+        claim.reached(Stage::Resolving);
         let ending = self.resolve(market, &record, None).await?;
         let (state, reason) = match &ending {
             Ending::Settled(_) => (State::Settled, ""),

@@ -4,7 +4,7 @@ use super::charge::settled_pass;
 use super::resolve::Ending;
 use super::{Admission, Denial, Market, ResourceServer, Settled};
 use crate::payment::{Goods, Presented, Refused, State};
-use crate::store::{Claim, Record};
+use crate::store::{Claim, Record, Stage};
 use crate::x402::facilitator::SettleResponse;
 
 impl ResourceServer {
@@ -51,7 +51,7 @@ impl ResourceServer {
         if let State::Settled | State::Delivered = record.state {
             return record.receipt.clone().ok_or(Denial::StoreFailed);
         }
-        claim.resolving();
+        claim.reached(Stage::Resolving);
         let patience = Some(market.risk.resolve_timeout).filter(|patience| !patience.is_zero());
         match self.resolve(market, record, patience).await? {
             Ending::Settled(receipt) => Ok(receipt),

@@ -242,7 +242,7 @@ async fn an_answer_that_was_withheld_is_there_when_the_payment_turns_out_settled
     let verified = shop.verified(&offered, &payment).await;
     let id = verified.presented().id.clone();
     assert!(shop.settle(verified).await.is_err());
-    shop.server.keep(id.clone(), answer("sunny"));
+    shop.server.keep(id.clone(), None, answer("sunny"));
     shop.server.payments_done().await;
     let Ok(Admission::Stored(stored, _)) = shop.ask(&offered, &GET, &payment).await else { panic!() };
     assert_eq!((stored.body.as_ref(), shop.state(&id).await), (b"sunny".as_slice(), Some(State::Delivered)));

@@ -5,34 +5,65 @@ use super::resolve::Ending;
 use super::{Denial, Market, ResourceServer, Settled, Verified};
 use crate::facilitator::{Refusal, SettleOutcome, Unclear};
 use crate::payment::{PaymentId, Refused, Settling};
-use crate::store::{Claim, StoredResponse};
+use crate::store::{Claim, Stage, StoreError, StoredResponse};
 use crate::x402::facilitator::SettleResponse;
+
+/// Why a payment is not settled.
+#[derive(Debug)]
+pub struct Unsettled {
+    /// What the client is told.
+    pub denial: Denial,
+    /// The claim on a payment of unknown outcome, to be held until what the upstream said is kept.
+    pub claim: Option<Claim>,
+}
+
+impl From<Denial> for Unsettled {
+    fn from(denial: Denial) -> Self {
+        Self { denial, claim: None }
+    }
+}
+
+impl From<StoreError> for Unsettled {
+    fn from(error: StoreError) -> Self {
+        Denial::from(error).into()
+    }
+}
+
+impl From<Unsettled> for Denial {
+    fn from(unsettled: Unsettled) -> Self {
+        unsettled.denial
+    }
+}
 
 impl ResourceServer {
     /// Settles the payment of a call that the upstream has answered well. Goes on to its end in a task of its own, even
     /// if the future is dropped.
     ///
     /// # Errors
-    /// [`Denial`]; then nothing of the upstream's answer may leave.
-    pub async fn settle_call(self: &Arc<Self>, market: &Arc<Market>, verified: Verified) -> Result<Settled, Denial> {
+    /// [`Unsettled`]; then nothing of the upstream's answer may leave.
+    pub async fn settle_call(self: &Arc<Self>, market: &Arc<Market>, verified: Verified) -> Result<Settled, Unsettled> {
         let (server, market) = (Arc::clone(self), Arc::clone(market));
-        self.undropped(async move { server.settle(&market, verified, Work::Done).await }).await
+        let settling = async move { Ok(server.settle(&market, verified, Work::Done).await) };
+        let settled = self.undropped(settling).await.map_err(Unsettled::from).flatten();
+        let claim = settled.as_ref().map_or_else(|unsettled| unsettled.claim.as_ref(), |settled| Some(settled.claim()));
+        claim.iter().for_each(|claim| claim.reached(Stage::Noting));
+        settled
     }
 
     /// Moves the money: journal, `/settle`, journal. Not to be dropped half way; the callers see to that.
-    pub(super) async fn settle(&self, market: &Market, verified: Verified, work: Work) -> Result<Settled, Denial> {
+    pub(super) async fn settle(&self, market: &Market, verified: Verified, work: Work) -> Result<Settled, Unsettled> {
         // A place comes first: what waits in vain for one leaves no trace.
         let place = market.desk()?.place(work).await?;
         let settling = verified.settling();
         self.ledger.settling(&settling).await?;
         let presented = settling.presented();
         match place.settle(&presented.request, presented.network_name()).await {
-            SettleOutcome::Settled(receipt) => self.book(settling, receipt).await,
-            SettleOutcome::Refused(refusal) => self.refused(market, settling, refusal).await,
+            SettleOutcome::Settled(receipt) => Ok(self.book(settling, receipt).await?),
+            SettleOutcome::Refused(refusal) => Ok(self.refused(market, settling, refusal).await?),
             SettleOutcome::NotSent(why) => {
                 tracing::warn!(payment_id = %presented.id, reason = why, "a settlement was not sent");
                 self.ledger.voided(&presented.id, "not_sent").await?;
-                Err(Denial::NoVerdict("facilitator_unavailable"))
+                Err(Denial::NoVerdict("facilitator_unavailable").into())
             }
             SettleOutcome::Unknown(unclear) => self.unclear(market, settling, unclear).await,
         }
@@ -76,7 +107,12 @@ impl ResourceServer {
 
     /// Nobody knows. What can be found out before the client gives up is found out now, since no client sends a payment
     /// again by itself.
-    async fn unclear(&self, market: &Market, settling: Settling<Claim>, unclear: Unclear) -> Result<Settled, Denial> {
+    async fn unclear(
+        &self,
+        market: &Market,
+        settling: Settling<Claim>,
+        unclear: Unclear,
+    ) -> Result<Settled, Unsettled> {
         let id = settling.presented().id.clone();
         tracing::warn!(payment_id = %id, reason = unclear.why, "the outcome of a settlement is unknown");
         let ending = self.resolve_now(market, &id, unclear).await?;
@@ -85,11 +121,11 @@ impl ResourceServer {
             Ending::Voided(reason) => {
                 let message = Some("the authorization was used or cancelled without paying".to_owned());
                 let refusal = Refusal { reason: reason.to_owned(), message, payer: None, transaction: None };
-                Err(not_settled(&settling, refusal))
+                Err(not_settled(&settling, refusal).into())
             }
             Ending::Open(_) => {
                 tracing::error!(payment_id = %id, "a payment stays unknown; it is asked for again in the background");
-                Err(Denial::Unresolved(id))
+                Err(Unsettled { denial: Denial::Unresolved(id), claim: Some(settling.into_claim()) })
             }
         }
     }
@@ -109,12 +145,13 @@ impl ResourceServer {
 
     /// Keeps the upstream's answer to a call whose payment has an unknown outcome, without waiting: if the money has
     /// moved, the buyer's repeat gets it, and the upstream does not do the work twice.
-    pub fn keep(self: &Arc<Self>, id: PaymentId, response: StoredResponse) {
+    pub fn keep(self: &Arc<Self>, id: PaymentId, claim: Option<Claim>, response: StoredResponse) {
         let server = Arc::clone(self);
         let keeping = async move {
             if let Err(error) = server.ledger.keep(&id, response).await {
                 tracing::warn!(%error, payment_id = %id, "an answer could not be kept");
             }
+            drop(claim);
         };
         self.payments.spawn_on(keeping, &self.runtime);
     }

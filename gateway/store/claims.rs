@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Semaphore;
@@ -19,7 +19,7 @@ pub struct Claims {
 struct Held {
     /// Never has a permit: closing it is the signal that it is over.
     over: Semaphore,
-    resolving: AtomicBool,
+    stage: AtomicU8,
 }
 
 /// The right to work on one payment; dropping it lets the next one in.
@@ -43,7 +43,7 @@ impl Claims {
         match held.entry(id.clone()) {
             Entry::Occupied(other) => Err(Busy { held: Arc::clone(other.get()) }),
             Entry::Vacant(free) => {
-                let held = Arc::new(Held { over: Semaphore::new(0), resolving: AtomicBool::new(false) });
+                let held = Arc::new(Held { over: Semaphore::new(0), stage: AtomicU8::new(Stage::Working.number()) });
                 free.insert(Arc::clone(&held));
                 Ok(Claim { id: id.clone(), claims: self.clone(), held })
             }
@@ -51,10 +51,31 @@ impl Claims {
     }
 }
 
+/// What whoever has a claim is at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// The payment is checked, the work done, or the money moved.
+    Working,
+    /// The outcome of an earlier settlement is asked for.
+    Resolving,
+    /// It is over; the answer leaves, or has left and is noted.
+    Noting,
+}
+
+impl Stage {
+    const fn number(self) -> u8 {
+        match self {
+            Self::Working => 0,
+            Self::Resolving => 1,
+            Self::Noting => 2,
+        }
+    }
+}
+
 impl Claim {
-    /// Says that from now on the outcome of an earlier settlement is asked for: the payment's repeat may wait for it.
-    pub fn resolving(&self) {
-        self.held.resolving.store(true, Ordering::Relaxed);
+    /// Says how far the work is, for those who would wait for it.
+    pub fn reached(&self, stage: Stage) {
+        self.held.stage.store(stage.number(), Ordering::Relaxed);
     }
 }
 
@@ -67,9 +88,13 @@ impl Drop for Claim {
 }
 
 impl Busy {
-    /// Whether the other one is asking what became of an earlier settlement.
-    pub fn is_resolving(&self) -> bool {
-        self.held.resolving.load(Ordering::Relaxed)
+    /// How far the other one is.
+    pub fn stage(&self) -> Stage {
+        match self.held.stage.load(Ordering::Relaxed) {
+            1 => Stage::Resolving,
+            2 => Stage::Noting,
+            _ => Stage::Working,
+        }
     }
 
     /// Waits until the other one is done.

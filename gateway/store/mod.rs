@@ -11,7 +11,7 @@ use std::time::SystemTime;
 
 use async_trait::async_trait;
 
-pub use claims::{Busy, Claim, Claims};
+pub use claims::{Busy, Claim, Claims, Stage};
 pub use record::{Doubt, Record, Retention, Sale, StoredResponse, Swept};
 pub use sqlite::SqliteStore;
 

@@ -55,7 +55,13 @@ const FIELDS: [&str; 18] = [
 
 fn start(log: &str) -> World {
     let server = format!("unlisted = \"deny\"\nlog = \"{log}\"");
-    Setup { server: &server, facilitator: "settle_timeout = \"400ms\"", routes: ROUTES, ..Setup::default() }.start()
+    Setup {
+        server: &server,
+        facilitator: "settle_timeout = \"400ms\"\nresolve_timeout = \"0s\"",
+        routes: ROUTES,
+        ..Setup::default()
+    }
+    .start()
 }
 
 /// What went through a gateway, and what it must not say about it.

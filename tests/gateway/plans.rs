@@ -52,7 +52,8 @@ duration = "1s"
 "#;
 
 fn start() -> World {
-    Setup { facilitator: "settle_timeout = \"400ms\"", routes: ROUTES, ..Setup::default() }.start()
+    Setup { facilitator: "settle_timeout = \"400ms\"\nresolve_timeout = \"0s\"", routes: ROUTES, ..Setup::default() }
+        .start()
 }
 
 impl World {
