@@ -23,7 +23,7 @@ units    = 1_000
 duration = "30d"
 `;
 
-const IMPATIENT = { facilitatorKeys: { settle_timeout: "1s" } };
+const IMPATIENT = { facilitatorKeys: { settle_timeout: "1s", resolve_timeout: "2s" } };
 
 describe("a facilitator that settles but answers too late", () => {
   const current = worldFor(TABLES, IMPATIENT);
@@ -44,7 +44,8 @@ describe("a facilitator that settles but answers too late", () => {
     await assertReceipt(world, answer.headers, payer);
     assert.equal((await answer.json()).from, "upstream");
     await assertPaidOnce(world, payer, 1_000n);
-    assert.equal((await fetch(url, { headers })).status, 409);
+    assert.equal((await fetch(url, { headers })).status, 200);
+    assert.equal(world.upstream.hits("/weather"), 1, "what it said the first time was kept");
   });
 
   test("leaves a purchase in doubt until the same payment is sent again", async () => {
