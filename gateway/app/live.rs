@@ -13,9 +13,11 @@ use crate::facilitator::{Facilitator, RemoteFacilitator, RemoteSettings, SetupEr
 use crate::pricing::Kinds;
 use crate::proxy::{Snapshot, Upstream};
 use crate::resource_server::Market;
+use crate::screening::Screening;
 use crate::telemetry::{Metrics, Timed};
 
 use super::StartError;
+use super::payers::Doorkeeper;
 
 /// How often the facilitator is asked what it settles, once it has answered.
 const ASK_EVERY: Duration = Duration::from_secs(300);
@@ -34,6 +36,7 @@ pub(super) struct Keeper {
     live: Arc<ArcSwap<Snapshot>>,
     metrics: Arc<Metrics>,
     watcher: Watcher,
+    door: Doorkeeper,
 }
 
 impl Keeper {
@@ -41,18 +44,22 @@ impl Keeper {
     pub(super) async fn start(
         path: &Path,
         config: Config,
-        watcher: Watcher,
+        mut watcher: Watcher,
         metrics: Arc<Metrics>,
+        mut door: Doorkeeper,
     ) -> Result<Self, StartError> {
         let facilitator = timed(&config, &metrics)?;
         let kinds = Kinds::unknown();
         let (prices, omissions) = config.price_table(&kinds);
-        let market = market(&config, prices, facilitator.clone());
+        door.prepare(&config.payers)?;
+        watcher.also(&config.payers.files);
+        let market = market(&config, prices, facilitator.clone(), door.screening(&config.payers));
         let upstreams = upstreams(&config, &HashMap::new()).await;
         let key_headers = config.keys.headers.clone();
         let live = Arc::new(ArcSwap::from_pointee(Snapshot { market, upstreams, key_headers }));
         let started = config.clone();
-        Ok(Self { path: path.to_owned(), started, config, kinds, facilitator, omissions, live, metrics, watcher })
+        let path = path.to_owned();
+        Ok(Self { path, started, config, kinds, facilitator, omissions, live, metrics, watcher, door })
     }
 
     pub(super) fn live(&self) -> Arc<ArcSwap<Snapshot>> {
@@ -98,6 +105,11 @@ impl Keeper {
             self.metrics.reload(true);
             return false;
         }
+        if let Err(error) = self.door.prepare(&config.payers) {
+            tracing::error!(%error, "the screener or webhook cannot be used; the old configuration stays");
+            self.metrics.reload(false);
+            return false;
+        }
         let changed = config.facilitator != self.config.facilitator;
         if changed {
             match timed(&config, &self.metrics) {
@@ -114,6 +126,7 @@ impl Keeper {
             tracing::warn!(setting, "changed in the file; it takes effect at the next start");
         }
         self.config = config;
+        self.watcher.also(&self.config.payers.files);
         self.publish().await;
         self.metrics.reload(true);
         tracing::info!(routes = self.config.routes.len(), plans = self.config.plans.len(), "configuration reloaded");
@@ -149,7 +162,8 @@ impl Keeper {
             self.omissions = omissions;
         }
         let upstreams = upstreams(&self.config, &self.live.load().upstreams).await;
-        let market = market(&self.config, prices, self.facilitator.clone());
+        let screening = self.door.screening(&self.config.payers);
+        let market = market(&self.config, prices, self.facilitator.clone(), screening);
         let key_headers = self.config.keys.headers.clone();
         self.live.store(Arc::new(Snapshot { market, upstreams, key_headers }));
     }
@@ -159,9 +173,10 @@ fn market(
     config: &Config,
     prices: crate::pricing::PriceTable,
     facilitator: Option<Arc<dyn Facilitator>>,
+    screening: Arc<Screening>,
 ) -> Arc<Market> {
     let (quote_ttl, key_prefix) = (config.server.quote_ttl, Arc::clone(&config.keys.prefix));
-    Arc::new(Market { prices, facilitator, quote_ttl, key_prefix })
+    Arc::new(Market { prices, facilitator, quote_ttl, key_prefix, screening })
 }
 
 /// Upstreams of a configuration; those that did not change are kept, with their connections.

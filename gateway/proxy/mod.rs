@@ -14,6 +14,7 @@ mod error;
 mod exchange;
 mod facts;
 mod headers;
+mod refusals;
 mod upstream;
 mod wording;
 
@@ -284,6 +285,7 @@ impl Gateway {
             method: &facts.method,
             key: facts.credential.as_ref().map(|credential| credential.key.as_str()),
             payment: facts.payment.as_ref().map(http::HeaderValue::as_bytes),
+            client: facts.client,
         };
         let admitted = self.server.admit(market, call).await;
         exchange.upstream = exchange.snapshot.as_ref().and_then(|all| all.upstreams.get(&route.upstream).cloned());

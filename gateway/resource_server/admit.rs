@@ -1,7 +1,9 @@
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::Method;
 
+use super::screened::for_address;
 use super::{Denial, Market, Reservation, ResourceServer, Settled, Verified};
 use crate::payment::{Presented, Shortfall};
 use crate::pricing::{Access, Offer, Route, SettleTiming};
@@ -17,6 +19,8 @@ pub struct Call<'a> {
     pub key: Option<&'a str>,
     /// The payment header that was sent.
     pub payment: Option<&'a [u8]>,
+    /// The address that it came from.
+    pub client: Option<IpAddr>,
 }
 
 /// The right to one upstream call.
@@ -41,6 +45,10 @@ impl ResourceServer {
     /// # Errors
     /// [`Denial`]; the upstream must then not be called.
     pub async fn admit(self: &Arc<Self>, market: &Arc<Market>, call: Call<'_>) -> Result<Pass, Denial> {
+        for_address(market, call.client, call.payment.is_some(), self.decide(market, call)).await
+    }
+
+    async fn decide(self: &Arc<Self>, market: &Arc<Market>, call: Call<'_>) -> Result<Pass, Denial> {
         // A payment decides over a key: who sends one means to pay.
         match (&call.route.access, call.payment, call.key) {
             (Access::Free, ..) => Ok(Pass::Free),

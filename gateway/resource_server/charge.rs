@@ -1,6 +1,7 @@
 use std::time::Duration;
 
-use super::{Denial, Market, Pass, ResourceServer, Verified};
+use super::screened::verified;
+use super::{Denial, Market, Pass, ResourceServer};
 use crate::facilitator::{Facilitator, Verdict};
 use crate::money::Address;
 use crate::payment::{Claimed, Presented, Refused, Shortfall, State};
@@ -23,12 +24,12 @@ impl ResourceServer {
             Some(record) => self.recover_call(market, presented, claim, *record, safe).await,
             None => {
                 let claimed = Claimed::new(presented, claim).map_err(not_taken)?;
+                let verified = verified(market, claimed, upfront).await?;
                 if upfront {
-                    // The flow `upfront` has no call of /verify: settling checks the same.
-                    let settled = self.settle(market, claimed.verified(None), None).await?;
+                    let settled = self.settle(market, verified, None).await?;
                     return Ok(Pass::Settled(Box::new(settled)));
                 }
-                Ok(Pass::Verified(Box::new(verify(market, claimed).await?)))
+                Ok(Pass::Verified(Box::new(verified)))
             }
         }
     }
@@ -60,7 +61,10 @@ pub(super) fn not_taken(refused: Refused) -> Denial {
 }
 
 /// Asks the facilitator whether a claimed payment is good.
-pub(super) async fn verify(market: &Market, claimed: Claimed<Claim>) -> Result<Verified, Denial> {
+pub(super) async fn verify(
+    market: &Market,
+    claimed: Claimed<Claim>,
+) -> Result<crate::payment::Verified<Claim>, Denial> {
     let facilitator = facilitator(market)?;
     match facilitator.verify(&claimed.presented().request).await {
         Ok(Verdict::Valid { payer }) => {

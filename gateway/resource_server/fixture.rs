@@ -18,6 +18,7 @@ use crate::plans::{KeyHash, Plan, Rate, Subscription, SubscriptionId, Units};
 use crate::pricing::{
     Access, Methods, Offer, OfferKey, Pattern, PlanOffer, Price, Route, Router, SettleTiming, Unlisted,
 };
+use crate::screening::{Rules, Screening};
 use crate::store::{ClaimOutcome, Sale, SqliteStore, Usage};
 use crate::x402::facilitator::{FacilitatorRequest, SupportedResponse};
 
@@ -232,7 +233,7 @@ impl Shop {
 
     /// Buys a plan.
     pub(super) async fn buy(&self, plan: &Arc<PlanOffer>, payment: &str) -> Result<Sold, Denial> {
-        self.server.purchase(&self.market, plan, Some(payment.as_bytes())).await
+        self.server.purchase(&self.market, plan, Some(payment.as_bytes()), None).await
     }
 
     /// The key of a plan that was just bought.
@@ -242,7 +243,7 @@ impl Shop {
 
     /// Asks for a pass for one call.
     pub(super) async fn admit(&self, route: &Route, method: &Method, payment: &str) -> Result<Pass, Denial> {
-        let call = Call { route, method, key: None, payment: Some(payment.as_bytes()) };
+        let call = Call { route, method, key: None, payment: Some(payment.as_bytes()), client: None };
         self.server.admit(&self.market, call).await
     }
 
@@ -287,7 +288,13 @@ pub(super) fn market(facilitator: Option<Arc<Script>>) -> Arc<Market> {
         public_url: "https://api.example.com".into(),
     };
     let facilitator = facilitator.map(|script| -> Arc<dyn Facilitator> { script });
-    Arc::new(Market { prices, facilitator, quote_ttl: QUOTE_TTL, key_prefix: "tg_live_".into() })
+    Arc::new(Market {
+        prices,
+        facilitator,
+        quote_ttl: QUOTE_TTL,
+        key_prefix: "tg_live_".into(),
+        screening: Arc::new(Screening::of(Rules::default())),
+    })
 }
 
 /// A plan for a price in atomic units.

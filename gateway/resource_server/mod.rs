@@ -13,6 +13,7 @@ mod fixture;
 mod plan_key;
 mod purchase;
 mod recover;
+mod screened;
 #[cfg(test)]
 mod selling;
 mod settle;
@@ -28,17 +29,17 @@ use tokio_util::task::TaskTracker;
 pub use accounts::{Account, Accounts, Reservation};
 pub use admit::{Call, Pass};
 pub use purchase::{Sold, Status};
+pub use screened::Verified;
 
 use crate::clock::{Clock, unix_seconds};
 use crate::facilitator::Facilitator;
 use crate::payment::{PaymentId, QuoteMint, Refused, Shortfall};
 use crate::plans::KeyMint;
 use crate::pricing::PriceTable;
+use crate::screening::{Exceeded, Screening};
 use crate::store::{Claim, KeyStore, Ledger, StoreError};
 use crate::x402::facilitator::SettleResponse;
 
-/// A payment that is found good, with the ledger's claim on it.
-pub type Verified = crate::payment::Verified<Claim>;
 /// A payment whose money has moved, with the ledger's claim on it.
 pub type Settled = crate::payment::Settled<Claim>;
 
@@ -53,6 +54,8 @@ pub struct Market {
     pub quote_ttl: Duration,
     /// What keys begin with.
     pub key_prefix: Arc<str>,
+    /// Who may pay, and how much.
+    pub screening: Arc<Screening>,
 }
 
 /// Sells the resources behind the gateway.
@@ -77,6 +80,10 @@ pub enum Denial {
     Shortfall(Shortfall),
     /// 402: the payment was good and the money did not move after all.
     NotSettled(Refused, Box<SettleResponse>),
+    /// 403: the payer may not pay.
+    Forbidden(PaymentId),
+    /// 429: a limit of the payer's or of the address's.
+    Exceeded(Box<Exceeded>),
     /// 429: the plan's rate.
     RateLimited(Duration),
     /// 409: the same payment is being worked on.

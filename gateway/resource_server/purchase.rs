@@ -1,8 +1,10 @@
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::charge::{not_taken, verify};
+use super::charge::not_taken;
 use super::recover::is_the_buyer;
+use super::screened::{for_address, verified};
 use super::{Denial, Market, ResourceServer};
 use crate::money::Family;
 use crate::payment::{Claimed, PaymentId, Presented, Shortfall, State};
@@ -53,6 +55,16 @@ impl ResourceServer {
         market: &Arc<Market>,
         plan: &Arc<PlanOffer>,
         payment: Option<&[u8]>,
+        client: Option<IpAddr>,
+    ) -> Result<Sold, Denial> {
+        for_address(market, client, payment.is_some(), self.buy(market, plan, payment)).await
+    }
+
+    async fn buy(
+        self: &Arc<Self>,
+        market: &Arc<Market>,
+        plan: &Arc<PlanOffer>,
+        payment: Option<&[u8]>,
     ) -> Result<Sold, Denial> {
         let payment = payment.ok_or(Denial::Shortfall(Shortfall::MissingCredentials))?;
         let presented = Presented::read(payment, &plan.offer, &self.quotes, market.quote_ttl, self.now())
@@ -68,7 +80,7 @@ impl ResourceServer {
         match record.filter(|record| record.state != State::Voided) {
             None => {
                 let claimed = Claimed::new(presented, claim).map_err(not_taken)?;
-                let verified = verify(market, claimed).await?;
+                let verified = verified(market, claimed, false).await?;
                 let settled = self.settle(market, verified, Some(&make_sale)).await?;
                 self.sold(settled.presented.clone(), settled.receipt.clone(), false).await
             }

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use super::charge::facilitator;
+use super::screened::account_for;
 use super::{Denial, Market, ResourceServer, Settled, Verified};
 use crate::facilitator::{Refusal, SettleOutcome};
 use crate::payment::{PaymentId, Refused, Settling};
@@ -26,6 +27,18 @@ impl ResourceServer {
         &self,
         market: &Market,
         verified: Verified,
+        make_sale: Option<MakeSale<'_>>,
+    ) -> Result<Settled, Denial> {
+        let (verified, admission) = verified.into_parts();
+        let outcome = self.move_money(market, verified, make_sale).await;
+        account_for(admission, &outcome);
+        outcome
+    }
+
+    async fn move_money(
+        &self,
+        market: &Market,
+        verified: crate::payment::Verified<Claim>,
         make_sale: Option<MakeSale<'_>>,
     ) -> Result<Settled, Denial> {
         let facilitator = facilitator(market)?;
