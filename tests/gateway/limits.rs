@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::json;
+use tempfile::TempDir;
 use tollgate::sandbox::DemoWallet;
 
 use crate::support::client::Answer;
@@ -30,14 +31,14 @@ fn start(sections: &str) -> World {
     Setup { routes: &routes, ..Setup::default() }.start()
 }
 
-/// A gateway that tells somebody of what happens.
-fn start_telling(sections: &str) -> (World, Server) {
+/// A gateway that tells somebody of what happens, and the folder with its secret.
+fn start_telling(sections: &str) -> (World, Server, TempDir) {
     let hook = Server::start("hook", &Journal::default());
     let folder = tempfile::tempdir().unwrap();
     let secret = folder.path().join("secret");
     std::fs::write(&secret, format!("whsec_{SECRET}\n")).unwrap();
     let webhook = format!("[webhook]\nurl = \"http://{}/hook\"\nsecret = {{ file = {secret:?} }}\n", hook.addr());
-    (start(&format!("{sections}{webhook}")), hook)
+    (start(&format!("{sections}{webhook}")), hook, folder)
 }
 
 impl World {
@@ -80,7 +81,7 @@ fn assert_signed(heard: &Heard) {
 
 #[test]
 fn the_eleventh_payment_in_a_minute_is_refused_and_told_once() {
-    let (mut world, hook) = start_telling("[limits]\npayments_per_payer = [{ count = 10, per = \"1m\" }]\n");
+    let (mut world, hook, _folder) = start_telling("[limits]\npayments_per_payer = [{ count = 10, per = \"1m\" }]\n");
     for _ in 0..10 {
         assert_eq!(world.spends("/paid").status, 200);
     }
@@ -215,7 +216,7 @@ fn an_address_presents_so_many_bad_payments() {
 #[test]
 fn a_threshold_is_told_once_with_totals_until_it_is_heard() {
     let alerts = "[[alerts]]\npayer_amount = \"$0.05\"\nper = \"1d\"\n[[alerts]]\npayer_count = 1000\nper = \"1d\"\n";
-    let (world, hook) = start_telling(alerts);
+    let (world, hook, _folder) = start_telling(alerts);
     let mut attempts = 0;
     hook.answers(move |_| {
         attempts += 1;
