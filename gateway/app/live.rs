@@ -105,21 +105,17 @@ impl Keeper {
             self.metrics.reload(true);
             return false;
         }
-        if let Err(error) = self.door.prepare(&config.payers) {
-            tracing::error!(%error, "the screener or webhook cannot be used; the old configuration stays");
-            self.metrics.reload(false);
-            return false;
-        }
         let changed = config.facilitator != self.config.facilitator;
-        if changed {
-            match timed(&config, &self.metrics) {
-                Ok(facilitator) => (self.facilitator, self.kinds) = (facilitator, Kinds::unknown()),
-                Err(error) => {
-                    tracing::error!(%error, "the facilitator's settings are of no use; the old configuration stays");
-                    self.metrics.reload(false);
-                    return false;
-                }
+        match self.clients(&config, changed) {
+            Ok(facilitator) => self.facilitator = facilitator,
+            Err(error) => {
+                tracing::error!(%error, "whom to ask cannot be asked; the old configuration stays");
+                self.metrics.reload(false);
+                return false;
             }
+        }
+        if changed {
+            self.kinds = Kinds::unknown();
         }
         warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         for setting in unchangeable(&self.started, &config) {
@@ -131,6 +127,13 @@ impl Keeper {
         self.metrics.reload(true);
         tracing::info!(routes = self.config.routes.len(), plans = self.config.plans.len(), "configuration reloaded");
         changed
+    }
+
+    /// The clients of a new configuration; those of payers' rules are in force only if all of them can be.
+    fn clients(&mut self, config: &Config, changed: bool) -> Result<Option<Arc<dyn Facilitator>>, StartError> {
+        let facilitator = if changed { timed(config, &self.metrics)? } else { self.facilitator.clone() };
+        self.door.prepare(&config.payers)?;
+        Ok(facilitator)
     }
 
     /// Asks the facilitator what it settles. Says whether it answered.

@@ -225,6 +225,29 @@ mod tests {
         assert!(silent(&mut watcher).await);
     }
 
+    #[tokio::test]
+    async fn lists_are_watched_beside_the_file_and_only_as_long_as_they_are_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let elsewhere = tempfile::tempdir().unwrap();
+        let (file, list) = (directory.path().join("tollgate.toml"), elsewhere.path().join("list.txt"));
+        fs::write(&file, "a").unwrap();
+        fs::write(&list, "a").unwrap();
+        let mut watcher = Watcher::new(&file).unwrap();
+        watcher.also(std::slice::from_ref(&list));
+        assert!(told(&mut watcher).await, "it may have changed since it was read");
+        watcher.also(std::slice::from_ref(&list));
+        assert!(silent(&mut watcher).await);
+        fs::write(&list, "ab").unwrap();
+        assert!(told(&mut watcher).await);
+        fs::remove_file(&list).unwrap();
+        assert!(told(&mut watcher).await);
+        fs::write(&file, "ab").unwrap();
+        assert!(told(&mut watcher).await);
+        watcher.also(&[]);
+        fs::write(&list, "abc").unwrap();
+        assert!(silent(&mut watcher).await);
+    }
+
     #[test]
     fn what_needs_a_restart_is_named() {
         let config = |server: &str| {

@@ -15,6 +15,8 @@ mod purchase;
 mod recover;
 mod screened;
 #[cfg(test)]
+mod screening;
+#[cfg(test)]
 mod selling;
 mod settle;
 #[cfg(test)]

@@ -38,17 +38,17 @@ impl Verified {
 pub(super) async fn verified(market: &Market, claimed: Claimed<Claim>, upfront: bool) -> Result<Verified, Denial> {
     let screening = &market.screening;
     let early = payer(claimed.presented(), None);
-    screening.check(counted(claimed.presented(), early.as_ref()), Instant::now())?;
     let asks = !upfront || (early.is_none() && screening.needs_payer());
+    screening.check(counted(claimed.presented(), early.as_ref(), asks), Instant::now())?;
     let payment = if asks { verify(market, claimed).await? } else { claimed.verified(None) };
     let presented = payment.presented();
     let payer = payer(presented, payment.payer());
-    let to_count = counted(presented, payer.as_ref());
+    let to_count = counted(presented, payer.as_ref(), asks);
     let screened = screening.screen(to_count).await;
     if let Screened::Refused(reason) = screened.map_err(|NoVerdict| Denial::NoVerdict("screening_unavailable"))? {
         tracing::warn!(
             target: "audit",
-            payer = payment.payer().unwrap_or(""),
+            payer = payer.as_ref().map_or_else(|| payment.payer().unwrap_or("").to_owned(), Address::to_string),
             network = %presented.terms.network,
             payment_id = %presented.id,
             reason = &*reason,
@@ -56,7 +56,7 @@ pub(super) async fn verified(market: &Market, claimed: Claimed<Claim>, upfront: 
         );
         return Err(Denial::Forbidden(presented.id.clone()));
     }
-    let admission = screening.admit(to_count, asks, Instant::now())?;
+    let admission = screening.admit(to_count, Instant::now())?;
     Ok(Verified { payment, admission })
 }
 
@@ -95,9 +95,10 @@ fn payer(presented: &Presented, named: Option<&str>) -> Option<Address> {
     presented.payer.clone().or_else(|| Address::parse(named?, &presented.terms.network).ok())
 }
 
-fn counted<'a>(presented: &'a Presented, payer: Option<&'a Address>) -> Payment<'a> {
+fn counted<'a>(presented: &'a Presented, payer: Option<&'a Address>, verified: bool) -> Payment<'a> {
     let terms = &presented.terms;
-    Payment { payer, network: &terms.network, amount: Dollars::of(presented.amount(), terms.asset.decimals) }
+    let amount = Dollars::of(presented.amount(), terms.asset.decimals);
+    Payment { payer, network: &terms.network, amount, unproven: !verified }
 }
 
 impl From<Exceeded> for Denial {

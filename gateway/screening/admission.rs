@@ -13,7 +13,6 @@ pub struct Admission(Option<Admitted>);
 struct Admitted {
     counted: Counted,
     rules: Arc<Rules>,
-    verified: bool,
 }
 
 impl Admission {
@@ -22,13 +21,13 @@ impl Admission {
         Self(None)
     }
 
-    pub(super) fn new(counted: Counted, rules: Arc<Rules>, verified: bool) -> Self {
-        Self(Some(Admitted { counted, rules, verified }))
+    pub(super) fn new(counted: Counted, rules: Arc<Rules>) -> Self {
+        Self(Some(Admitted { counted, rules }))
     }
 
     /// The money has moved, or may have.
     pub fn keep(mut self, now: Instant) {
-        if let Some(Admitted { counted, rules, .. }) = self.0.take() {
+        if let Some(Admitted { counted, rules }) = self.0.take() {
             counted.settled(&rules, now);
         }
     }
@@ -36,7 +35,7 @@ impl Admission {
     /// The money has not moved although the payment was found good: that counts against the payer, in whose hand it
     /// was. It does not if nobody had verified the payment, which may then be anybody's.
     pub fn strike(self, now: Instant) {
-        if let Some(Admitted { counted, rules, verified: true }) = &self.0 {
+        if let Some(Admitted { counted, rules }) = self.0.as_ref().filter(|admitted| !admitted.counted.unproven) {
             counted.strike(&rules.limits, now);
         }
     }
@@ -75,11 +74,11 @@ mod tests {
 
         fn payment(&self) -> Payment<'_> {
             let amount = Dollars::from_decimal("0.01").unwrap();
-            Payment { payer: Some(&self.payer), network: &self.network, amount }
+            Payment { payer: Some(&self.payer), network: &self.network, amount, unproven: false }
         }
 
         fn admit(&self, now: Instant) -> Result<Admission, Exceeded> {
-            self.screening.admit(self.payment(), true, now)
+            self.screening.admit(self.payment(), now)
         }
     }
 
@@ -101,7 +100,7 @@ mod tests {
         assert_eq!(shop.admit(now).unwrap_err(), exceeded);
         assert!(shop.admit(now + MINUTE).is_ok());
         let somebody_else = Payment { payer: Some(&Address::Text("b".into())), ..shop.payment() };
-        assert!(shop.screening.admit(somebody_else, true, now).is_ok());
+        assert!(shop.screening.admit(somebody_else, now).is_ok());
     }
 
     #[test]
@@ -112,7 +111,12 @@ mod tests {
         first.keep(now);
         let third = shop.admit(now).unwrap();
         assert!(shop.admit(now).is_err());
-        drop((second, third));
+        // Whoever pretends to be the payer takes no place of theirs.
+        let unproven = || shop.screening.admit(Payment { unproven: true, ..shop.payment() }, now);
+        let pretended: Vec<_> = (0..5).map(|_| unproven().unwrap()).collect();
+        drop(second);
+        assert!(shop.admit(now).is_ok());
+        drop((third, pretended));
         assert!(shop.admit(now).is_ok());
     }
 
@@ -122,7 +126,8 @@ mod tests {
         let (shop, now) = (Shop::new(Limits { strikes, ..Limits::default() }), Instant::now());
         // Nobody had found these good, so anybody may have made them.
         for _ in 0..3 {
-            shop.screening.admit(shop.payment(), false, now).unwrap().strike(now);
+            let unproven = Payment { unproven: true, ..shop.payment() };
+            shop.screening.admit(unproven, now).unwrap().strike(now);
         }
         shop.admit(now).unwrap().strike(now);
         shop.admit(now).unwrap().strike(now + MINUTE / 2);

@@ -64,6 +64,8 @@ pub struct Payment<'a> {
     pub network: &'a Network,
     /// How much.
     pub amount: Dollars,
+    /// Whether it is settled without being verified first, so that nobody has proved yet whose it is.
+    pub unproven: bool,
 }
 
 /// The rules of a configuration, and what was counted until now.
@@ -113,15 +115,14 @@ impl Screening {
         screened
     }
 
-    /// Counts a payment as admitted. `verified` says that the facilitator has found it good: only then is a failed
-    /// settlement the payer's fault.
+    /// Counts a payment as admitted, until its [`Admission`] is dropped.
     ///
     /// # Errors
     /// [`Exceeded`]: the limit that it is over. Nothing is counted then.
-    pub fn admit(&self, payment: Payment<'_>, verified: bool, now: Instant) -> Result<Admission, Exceeded> {
+    pub fn admit(&self, payment: Payment<'_>, now: Instant) -> Result<Admission, Exceeded> {
         let Some(payer) = payment.payer else { return Ok(Admission::uncounted()) };
         Tallies::admit(&self.tallies, &self.rules, payer, payment, now)
-            .map(|counted| Admission::new(counted, Arc::clone(&self.rules), verified))
+            .map(|counted| Admission::new(counted, Arc::clone(&self.rules)))
     }
 
     /// Whether an address may present another payment.

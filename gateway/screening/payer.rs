@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::window::{Total, Windows};
-use super::{Cap, Dollars, Exceeded, Limit, Limits, Most, Rules};
+use super::{Cap, Dollars, Exceeded, Limit, Limits, Most, Payment, Rules};
 
 /// One payer's counts. Their size is bounded by the configuration.
 #[derive(Debug, Default)]
@@ -13,6 +13,7 @@ pub(super) struct Payer {
     admitted: Windows,
     /// What was settled.
     settled: Windows,
+    /// Payments that are verified and not settled yet.
     unsettled: u32,
     /// Failed settlements, the latest last.
     strikes: VecDeque<Instant>,
@@ -39,39 +40,40 @@ pub(super) struct Refusal {
 
 impl Payer {
     /// Whether another payment would be over a limit.
-    pub(super) fn refuse(&mut self, limits: &Limits, amount: Dollars, now: Instant) -> Option<Refusal> {
-        let exceeded = self.over(limits, amount, now)?;
+    pub(super) fn refuse(&mut self, limits: &Limits, payment: Payment<'_>, now: Instant) -> Option<Refusal> {
+        let exceeded = self.over(limits, payment, now)?;
         // What has no window is over in a moment.
         let is_news = exceeded.limit.per().is_some_and(|per| self.tell(Told::Limit(exceeded.limit), per, now));
         Some(Refusal { exceeded, is_news })
     }
 
-    fn over(&mut self, limits: &Limits, amount: Dollars, now: Instant) -> Option<Exceeded> {
+    fn over(&mut self, limits: &Limits, payment: Payment<'_>, now: Instant) -> Option<Exceeded> {
         let over = |limit, retry_after| Some(Exceeded { limit, retry_after });
         if let Some(wait) = self.struck_for(limits, now) {
             return over(Limit::Strikes(limits.strikes), wait);
         }
-        if self.unsettled >= limits.unsettled {
+        if self.unsettled >= limits.unsettled && !payment.unproven {
             return over(Limit::Unsettled(limits.unsettled), Duration::from_secs(1));
         }
         self.admitted.follow(&limits.payments);
         // The longest wait: a shorter one would end at the next limit.
-        let waits = limits.payments.iter().filter_map(|cap| Some((self.admitted.wait(cap, amount, now)?, *cap)));
+        let waits =
+            limits.payments.iter().filter_map(|cap| Some((self.admitted.wait(cap, payment.amount, now)?, *cap)));
         let (wait, cap) = waits.max_by_key(|(wait, _)| *wait)?;
         over(Limit::Payments(cap), wait)
     }
 
-    pub(super) fn admit(&mut self, limits: &Limits, amount: Dollars, now: Instant) {
+    pub(super) fn admit(&mut self, limits: &Limits, payment: Payment<'_>, now: Instant) {
         self.admitted.follow(&limits.payments);
-        self.admitted.add(amount, now);
-        self.unsettled = self.unsettled.saturating_add(1);
+        self.admitted.add(payment.amount, now);
+        self.unsettled = self.unsettled.saturating_add(u32::from(!payment.unproven));
         self.last = Some(now);
     }
 
     /// The admitted payment was not settled.
-    pub(super) fn give_back(&mut self, amount: Dollars, at: Instant) {
+    pub(super) fn give_back(&mut self, amount: Dollars, unproven: bool, at: Instant) {
         self.admitted.take_back(amount, at);
-        self.unsettled = self.unsettled.saturating_sub(1);
+        self.unsettled = self.unsettled.saturating_sub(u32::from(!unproven));
     }
 
     pub(super) fn strike(&mut self, limits: &Limits, now: Instant) {
@@ -82,8 +84,8 @@ impl Payer {
     }
 
     /// The admitted payment was settled: the marks that the payer passes with it, if nobody was told of them yet.
-    pub(super) fn settle(&mut self, rules: &Rules, amount: Dollars, now: Instant) -> Vec<(Cap, Total)> {
-        self.unsettled = self.unsettled.saturating_sub(1);
+    pub(super) fn settle(&mut self, rules: &Rules, amount: Dollars, unproven: bool, now: Instant) -> Vec<(Cap, Total)> {
+        self.unsettled = self.unsettled.saturating_sub(u32::from(!unproven));
         self.settled.follow(&rules.alerts);
         self.settled.add(amount, now);
         let mut passed = Vec::new();

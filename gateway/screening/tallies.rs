@@ -32,6 +32,7 @@ pub(super) struct Counted {
     payer: Address,
     network: Network,
     amount: Dollars,
+    pub(super) unproven: bool,
     at: Instant,
 }
 
@@ -54,7 +55,7 @@ impl Tallies {
         payment: Payment<'_>,
         now: Instant,
     ) -> Result<(), Exceeded> {
-        let found = self.lock().get_mut(payer).and_then(|found| found.refuse(&rules.limits, payment.amount, now));
+        let found = self.lock().get_mut(payer).and_then(|found| found.refuse(&rules.limits, payment, now));
         found.map_or(Ok(()), |refusal| Err(self.refuse_payer(refusal, payer, payment.network)))
     }
 
@@ -67,9 +68,9 @@ impl Tallies {
         now: Instant,
     ) -> Result<Counted, Exceeded> {
         let refusal = this.with(payer, |found| {
-            let refusal = found.refuse(&rules.limits, payment.amount, now);
+            let refusal = found.refuse(&rules.limits, payment, now);
             if refusal.is_none() {
-                found.admit(&rules.limits, payment.amount, now);
+                found.admit(&rules.limits, payment, now);
             }
             refusal
         });
@@ -81,6 +82,7 @@ impl Tallies {
             payer: payer.clone(),
             network: payment.network.clone(),
             amount: payment.amount,
+            unproven: payment.unproven,
             at: now,
         })
     }
@@ -160,7 +162,7 @@ impl Tallies {
 
 impl Counted {
     pub(super) fn give_back(&self) {
-        self.tallies.with(&self.payer, |payer| payer.give_back(self.amount, self.at));
+        self.tallies.with(&self.payer, |payer| payer.give_back(self.amount, self.unproven, self.at));
     }
 
     pub(super) fn strike(&self, limits: &Limits, now: Instant) {
@@ -168,7 +170,7 @@ impl Counted {
     }
 
     pub(super) fn settled(&self, rules: &Rules, now: Instant) {
-        let passed = self.tallies.with(&self.payer, |payer| payer.settle(rules, self.amount, now));
+        let passed = self.tallies.with(&self.payer, |payer| payer.settle(rules, self.amount, self.unproven, now));
         for (mark, total) in passed {
             self.tallies.alert_of_mark(&self.payer, &self.network, mark, total);
         }
@@ -203,13 +205,15 @@ mod tests {
     #[test]
     fn the_longest_idle_are_forgotten_first() {
         let (start, mut payers) = (Instant::now(), HashMap::new());
+        let network = Network::parse("eip155:1").unwrap();
+        let payment = Payment { payer: None, network: &network, amount: Dollars::default(), unproven: false };
         let payer = |number: usize| Address::Text(number.to_string().into());
         for number in 0..=PAYERS_MAX {
             let at = start + Duration::from_millis(number.try_into().unwrap());
             let found = entry(&mut payers, &payer(number));
-            found.admit(&Limits::default(), Dollars::default(), at);
+            found.admit(&Limits::default(), payment, at);
             if number > 0 {
-                found.give_back(Dollars::default(), at);
+                found.give_back(Dollars::default(), false, at);
             }
         }
         assert!(payers.len() < PAYERS_MAX && payers.len() > PAYERS_MAX / 2, "{}", payers.len());
