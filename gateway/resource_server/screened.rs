@@ -65,9 +65,16 @@ pub(super) fn account_for(admission: Admission, outcome: &Result<Settled, Denial
     match outcome {
         // What may have moved counts as if it had.
         Ok(_) | Err(Denial::Unresolved(_)) => admission.keep(Instant::now()),
-        Err(Denial::NotSettled(..)) => admission.strike(Instant::now()),
+        Err(Denial::NotSettled(refused, _)) if !is_facilitators_fault(&refused.reason) => {
+            admission.strike(Instant::now())
+        }
         Err(_) => drop(admission),
     }
+}
+
+/// `unexpected_settle_error` and its kin, which no payer can help.
+fn is_facilitators_fault(reason: &str) -> bool {
+    reason.starts_with("unexpected_")
 }
 
 /// Does something for a client's address, within the limits of addresses. `pays` says that it presents a payment.

@@ -87,6 +87,22 @@ async fn what_the_facilitators_payer_pays_is_limited() {
 }
 
 #[tokio::test]
+async fn a_facilitator_that_fails_is_not_the_payers_fault() {
+    use crate::facilitator::{Refusal, SettleOutcome};
+    let strikes = crate::screening::Rate { count: 2, per: Duration::from_secs(3600) };
+    let shop = open(Rules { limits: Limits { strikes, ..Limits::default() }, ..Rules::default() }).await;
+    let route = selling(usdc_on_solana(10_000), SettleTiming::After);
+    for (number, reason) in (1..).zip(["unexpected_settle_error"; 3].into_iter().chain(["insufficient_funds"; 2])) {
+        let refusal = Refusal { reason: reason.to_owned(), message: None, payer: None };
+        shop.facilitator.next_outcome(SettleOutcome::Refused(refusal));
+        let Ok(Pass::Verified(verified)) = pay(&shop, &route, number, Some(UNLISTED)).await else { panic!("{number}") };
+        assert!(matches!(shop.settle(*verified).await, Err(Denial::NotSettled(..))));
+    }
+    let struck = pay(&shop, &route, 9, Some(UNLISTED)).await;
+    assert!(matches!(&struck, Err(Denial::Exceeded(over)) if over.limit == Limit::Strikes(strikes)), "{struck:?}");
+}
+
+#[tokio::test]
 async fn money_that_may_have_moved_stays_counted() {
     use crate::facilitator::SettleOutcome;
     let most = Cap { most: Most::Payments(1), per: Duration::from_secs(3600) };
