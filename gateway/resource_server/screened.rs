@@ -66,7 +66,7 @@ pub(super) fn account_for(admission: Admission, outcome: &Result<Settled, Denial
         // What may have moved counts as if it had.
         Ok(_) | Err(Denial::Unresolved(_)) => admission.keep(Instant::now()),
         Err(Denial::NotSettled(refused, _)) if !is_facilitators_fault(&refused.reason) => {
-            admission.strike(Instant::now())
+            admission.strike(Instant::now());
         }
         Err(_) => drop(admission),
     }
