@@ -15,6 +15,8 @@
 //! | [`facilitator`] | who checks and settles: the trait, and the client of a remote one |
 //! | [`chain`] | what the chain itself says of a payment |
 //! | [`store`] | what must not be forgotten: the ledger and the keys, in SQLite |
+//! | [`screening`] | who may pay, and how much: lists, an outside screener, limits, alerts |
+//! | [`webhook`] | tells another machine what has happened |
 //! | [`resource_server`] | the use cases: admit, charge, settle, purchase, spend a plan, recover |
 //! | [`config`] | the TOML file: read, checked, made into a price table, reloaded |
 //! | [`proxy`] | the edge: Pingora's hooks, our own answers, which headers pass |
@@ -29,6 +31,7 @@
 //! # Arrows
 //! ```text
 //! app, cli → proxy, admin → resource_server → facilitator, store → payment → pricing → plans, x402 → money
+//! resource_server, config → screening → webhook, money
 //! app → config → pricing, plans            telemetry takes finished facts
 //! ```
 //! `money`, `x402`, `pricing`, `payment` and `plans` are pure: no I/O, no clock, no runtime.
@@ -48,6 +51,8 @@ pub mod pricing;
 pub mod proxy;
 pub mod resource_server;
 pub mod sandbox;
+pub mod screening;
 pub mod store;
 pub mod telemetry;
+pub mod webhook;
 pub mod x402;

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each module and what it may use. A module stands below those that it uses, so nothing here can point up.
-const MAY_USE: [(&str, &[&str]); 18] = [
+const MAY_USE: [(&str, &[&str]); 20] = [
     ("money", &[]),
     ("clock", &[]),
     ("outbound", &[]),
@@ -17,16 +17,19 @@ const MAY_USE: [(&str, &[&str]); 18] = [
     ("facilitator", &["outbound", "x402"]),
     ("chain", &["money", "outbound"]),
     ("store", &["money", "clock", "x402", "plans", "pricing", "payment"]),
-    ("resource_server", &["money", "clock", "x402", "plans", "pricing", "payment", "facilitator", "chain", "store"]),
+    ("webhook", &["clock", "outbound"]),
+    ("screening", &["money", "outbound", "webhook"]),
+    (
+        "resource_server",
+        &["money", "clock", "x402", "plans", "pricing", "payment", "facilitator", "chain", "store", "screening"],
+    ),
     // It wraps a facilitator to time it.
     ("telemetry", &["x402", "facilitator"]),
-    ("config", &["money", "x402", "plans", "pricing", "payment"]),
+    ("config", &["money", "x402", "plans", "pricing", "payment", "screening", "webhook"]),
     // A facilitator of its own, and the gateway's client to try it with.
     ("sandbox", &["money", "clock", "x402", "facilitator"]),
-    ("proxy", &["money", "clock", "x402", "plans", "pricing", "payment", "store", "resource_server", "telemetry"]),
-    ("admin", &["clock", "resource_server", "telemetry"]),
     (
-        "app",
+        "proxy",
         &[
             "money",
             "clock",
@@ -34,9 +37,28 @@ const MAY_USE: [(&str, &[&str]); 18] = [
             "plans",
             "pricing",
             "payment",
+            "store",
+            "screening",
+            "resource_server",
+            "telemetry",
+        ],
+    ),
+    ("admin", &["clock", "resource_server", "telemetry"]),
+    (
+        "app",
+        &[
+            "money",
+            "clock",
+            "outbound",
+            "x402",
+            "plans",
+            "pricing",
+            "payment",
             "facilitator",
             "chain",
             "store",
+            "screening",
+            "webhook",
             "resource_server",
             "telemetry",
             "config",
@@ -56,6 +78,8 @@ const MAY_USE: [(&str, &[&str]); 18] = [
             "facilitator",
             "chain",
             "store",
+            "screening",
+            "webhook",
             "resource_server",
             "telemetry",
             "config",
@@ -68,11 +92,12 @@ const MAY_USE: [(&str, &[&str]); 18] = [
 ];
 
 /// Arrows that are there and are not in the picture. None may be added; one that is gone must be struck here.
-const EXCEPTIONS: [(&str, &str); 4] = [
+const EXCEPTIONS: [(&str, &str); 5] = [
     // `LogFormat` decides on the form of log lines.
     ("telemetry", "config"),
     // `Denial` is counted by its kind, and a `Shortfall` only if a payment was sent.
     ("telemetry", "resource_server"),
+    ("telemetry", "screening"),
     ("telemetry", "payment"),
     // `UpstreamConfig` is made into an upstream.
     ("proxy", "config"),

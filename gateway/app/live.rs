@@ -14,9 +14,11 @@ use crate::payment::Unproven;
 use crate::pricing::Kinds;
 use crate::proxy::{Snapshot, Upstream};
 use crate::resource_server::{Chains, Desk, Market, Risk};
+use crate::screening::Screening;
 use crate::telemetry::{Metrics, Timed};
 
 use super::StartError;
+use super::payers::Doorkeeper;
 
 /// How often the facilitator is asked what it settles, once it has answered.
 const ASK_EVERY: Duration = Duration::from_secs(300);
@@ -42,6 +44,7 @@ pub(super) struct Keeper {
     live: Arc<ArcSwap<Snapshot>>,
     metrics: Arc<Metrics>,
     watcher: Watcher,
+    door: Doorkeeper,
 }
 
 impl Keeper {
@@ -49,18 +52,22 @@ impl Keeper {
     pub(super) async fn start(
         path: &Path,
         config: Config,
-        watcher: Watcher,
+        mut watcher: Watcher,
         metrics: Arc<Metrics>,
+        mut door: Doorkeeper,
     ) -> Result<Self, StartError> {
         let facilitator = collector(&config, &metrics)?;
         let kinds = Kinds::unknown();
         let (prices, omissions) = config.price_table(&kinds);
-        let market = market(&config, prices, facilitator.as_ref());
+        door.prepare(&config.payers)?;
+        watcher.also(&config.payers.files);
+        let market = market(&config, prices, facilitator.as_ref(), door.screening(&config.payers));
         let upstreams = upstreams(&config, &HashMap::new()).await;
         let key_headers = config.keys.headers.clone();
         let live = Arc::new(ArcSwap::from_pointee(Snapshot { market, upstreams, key_headers }));
         let started = config.clone();
-        Ok(Self { path: path.to_owned(), started, config, kinds, facilitator, omissions, live, metrics, watcher })
+        let path = path.to_owned();
+        Ok(Self { path, started, config, kinds, facilitator, omissions, live, metrics, watcher, door })
     }
 
     pub(super) fn live(&self) -> Arc<ArcSwap<Snapshot>> {
@@ -107,25 +114,34 @@ impl Keeper {
             return false;
         }
         let changed = config.facilitator != self.config.facilitator;
-        if changed {
-            match collector(&config, &self.metrics) {
-                Ok(facilitator) => (self.facilitator, self.kinds) = (facilitator, Kinds::unknown()),
-                Err(error) => {
-                    tracing::error!(%error, "the facilitator's settings are of no use; the old configuration stays");
-                    self.metrics.reload(false);
-                    return false;
-                }
+        match self.clients(&config, changed) {
+            Ok(facilitator) => self.facilitator = facilitator,
+            Err(error) => {
+                tracing::error!(%error, "whom to ask cannot be asked; the old configuration stays");
+                self.metrics.reload(false);
+                return false;
             }
+        }
+        if changed {
+            self.kinds = Kinds::unknown();
         }
         warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         for setting in unchangeable(&self.started, &config) {
             tracing::warn!(setting, "changed in the file; it takes effect at the next start");
         }
         self.config = config;
+        self.watcher.also(&self.config.payers.files);
         self.publish().await;
         self.metrics.reload(true);
         tracing::info!(routes = self.config.routes.len(), plans = self.config.plans.len(), "configuration reloaded");
         changed
+    }
+
+    /// The clients of a new configuration; those of payers' rules are in force only if all of them can be.
+    fn clients(&mut self, config: &Config, changed: bool) -> Result<Option<Collector>, StartError> {
+        let facilitator = if changed { collector(config, &self.metrics)? } else { self.facilitator.clone() };
+        self.door.prepare(&config.payers)?;
+        Ok(facilitator)
     }
 
     /// Asks the facilitator what it settles. Says whether it answered.
@@ -157,13 +173,19 @@ impl Keeper {
             self.omissions = omissions;
         }
         let upstreams = upstreams(&self.config, &self.live.load().upstreams).await;
-        let market = market(&self.config, prices, self.facilitator.as_ref());
+        let screening = self.door.screening(&self.config.payers);
+        let market = market(&self.config, prices, self.facilitator.as_ref(), screening);
         let key_headers = self.config.keys.headers.clone();
         self.live.store(Arc::new(Snapshot { market, upstreams, key_headers }));
     }
 }
 
-fn market(config: &Config, prices: crate::pricing::PriceTable, collector: Option<&Collector>) -> Arc<Market> {
+fn market(
+    config: &Config,
+    prices: crate::pricing::PriceTable,
+    collector: Option<&Collector>,
+    screening: Arc<Screening>,
+) -> Arc<Market> {
     let (kept, facilitator) = (&config.store.kept, config.facilitator.as_ref());
     let risk = Risk {
         resolve_timeout: facilitator.map_or(Duration::ZERO, |facilitator| facilitator.resolve_timeout),
@@ -178,6 +200,7 @@ fn market(config: &Config, prices: crate::pricing::PriceTable, collector: Option
         risk,
         quote_ttl: config.server.quote_ttl,
         key_prefix: Arc::clone(&config.keys.prefix),
+        screening,
     })
 }
 

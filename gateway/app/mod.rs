@@ -1,6 +1,7 @@
 //! Where concrete types meet: the store, the facilitator's client, Pingora's services. Nothing is decided here.
 
 mod live;
+mod payers;
 mod secret;
 mod stop;
 
@@ -23,6 +24,7 @@ pub use live::facilitator;
 pub use stop::Stop;
 
 use self::live::Keeper;
+use self::payers::Doorkeeper;
 use crate::admin::Admin;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Config, ListenAddr, Loaded, Problems, WatchError, Watcher};
@@ -69,6 +71,9 @@ pub enum StartError {
     /// The file cannot be watched.
     #[error("{0}")]
     Watch(#[from] WatchError),
+    /// This machine cannot speak TLS.
+    #[error("{0}")]
+    Tls(#[from] crate::outbound::TlsError),
     /// Two counters have one name.
     #[error("{0}")]
     Metrics(#[from] prometheus::Error),
@@ -121,7 +126,8 @@ async fn assemble(
     let store = Arc::new(SqliteStore::open(&config.store.path, retention, Arc::clone(&clock)).await?);
     let ledger: Arc<dyn Ledger> = Arc::<SqliteStore>::clone(&store);
     let server = ResourceServer::new(ledger, store, &secret, clock, runtime.handle().clone());
-    let keeper = Keeper::start(path, config.clone(), watcher, Arc::clone(metrics)).await?;
+    let door = Doorkeeper::new(metrics, runtime.handle().clone())?;
+    let keeper = Keeper::start(path, config.clone(), watcher, Arc::clone(metrics), door).await?;
     Ok((Arc::new(server), keeper))
 }
 

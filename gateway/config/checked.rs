@@ -30,6 +30,8 @@ pub struct Config {
     pub routes: Vec<RouteConfig>,
     /// `[[plans]]`, in the order of the file.
     pub plans: Vec<PlanConfig>,
+    /// `[screening]`, `[limits]`, `[[alerts]]` and `[webhook]`.
+    pub payers: super::PayersConfig,
 }
 
 /// `[server]`.

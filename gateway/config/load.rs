@@ -56,7 +56,8 @@ pub fn parse(
     report.finish().map(|warnings| Loaded { config, warnings })
 }
 
-fn read(path: &Path) -> std::io::Result<String> {
+/// Reads a file, up to a size.
+pub(super) fn read(path: &Path) -> std::io::Result<String> {
     let mut text = String::new();
     let read = std::fs::File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
     if u64::try_from(read).is_ok_and(|read| read > FILE_BYTES_MAX) {

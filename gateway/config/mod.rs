@@ -8,6 +8,7 @@ mod checked;
 mod document;
 mod field;
 mod load;
+mod payers;
 mod problem;
 mod reload;
 mod spelling;
@@ -18,6 +19,7 @@ pub use checked::{
     Secret, SecretSource, ServerConfig, StoreConfig, TlsFiles, UpstreamConfig,
 };
 pub use load::{Loaded, load, parse};
+pub use payers::PayersConfig;
 pub use problem::{Place, Problem, Problems};
 pub use reload::{WatchError, Watcher, unchangeable};
 pub use table::{Omission, OmissionReason};

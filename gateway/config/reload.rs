@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use notify::event::ModifyKind;
@@ -22,12 +23,14 @@ const POLL: Duration = Duration::from_secs(5);
 
 /// Tells when the configuration file may have changed, by its directory's events, by looking, and by SIGHUP.
 ///
-/// It neither reads nor applies anything. Files that the configuration names (secrets, certificates) are not watched:
-/// SIGHUP is for them.
+/// It neither reads nor applies anything. Lists that the configuration names are watched with it ([`Watcher::also`]);
+/// secrets and certificates are not: SIGHUP is for them.
 #[derive(Debug)]
 pub struct Watcher {
-    path: PathBuf,
-    seen: Stamp,
+    /// The configuration file, and then the lists that it names.
+    paths: Vec<PathBuf>,
+    seen: Vec<Stamp>,
+    names: Arc<Mutex<Vec<OsString>>>,
     events: mpsc::Receiver<()>,
     hangup: Signal,
     /// None where the system has no events for directories; then looking must do.
@@ -61,19 +64,32 @@ impl Watcher {
         let hangup = signal(SignalKind::hangup()).map_err(WatchError::Signal)?;
         // One place is enough: an event only says that it is time to look.
         let (sender, events) = mpsc::channel(1);
-        let names: Vec<_> = [Some(path.to_owned()), std::fs::canonicalize(path).ok()]
-            .into_iter()
-            .filter_map(|path| path?.file_name().map(ToOwned::to_owned))
-            .collect();
+        let paths = vec![path.to_owned()];
+        let names = Arc::new(Mutex::new(names_of(&paths)));
+        let ours = Arc::clone(&names);
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            if event.is_ok_and(|event| may_concern(&event, &names)) {
+            if event.is_ok_and(|event| may_concern(&event, &ours.lock().unwrap_or_else(PoisonError::into_inner))) {
                 let _ = sender.try_send(());
             }
         });
         let directories = watcher.ok().map(|watcher| Directories { watcher, watched: BTreeSet::new() });
-        let mut watcher = Self { path: path.to_owned(), seen: Stamp::of(path), events, hangup, directories };
+        let seen = Stamp::of(&paths);
+        let mut watcher = Self { paths, seen, names, events, hangup, directories };
         watcher.follow();
         Ok(watcher)
+    }
+
+    /// Watches these files besides, and none that were named before. One that was not watched until now counts as
+    /// changed, since it may have changed since it was read.
+    pub fn also(&mut self, files: &[PathBuf]) {
+        if self.paths.iter().skip(1).eq(files) {
+            return;
+        }
+        self.paths.truncate(1);
+        self.paths.extend_from_slice(files);
+        self.seen.truncate(1);
+        *self.names.lock().unwrap_or_else(PoisonError::into_inner) = names_of(&self.paths);
+        self.follow();
     }
 
     /// Waits until the file has changed and been quiet for a moment, or until SIGHUP.
@@ -88,13 +104,13 @@ impl Watcher {
                 Some(()) = self.events.recv() => {}
                 _ = poll.tick() => {}
                 _ = self.hangup.recv() => {
-                    self.seen = Stamp::of(&self.path);
+                    self.seen = Stamp::of(&self.paths);
                     return;
                 }
             }
-            if Stamp::of(&self.path) != self.seen {
+            if Stamp::of(&self.paths) != self.seen {
                 self.quiet().await;
-                self.seen = Stamp::of(&self.path);
+                self.seen = Stamp::of(&self.paths);
                 self.follow();
                 return;
             }
@@ -104,9 +120,9 @@ impl Watcher {
     async fn quiet(&mut self) {
         let end = Instant::now() + QUIET_WAIT_MAX;
         loop {
-            let before = Stamp::of(&self.path);
+            let before = Stamp::of(&self.paths);
             sleep(QUIET).await;
-            if Stamp::of(&self.path) == before || Instant::now() >= end {
+            if Stamp::of(&self.paths) == before || Instant::now() >= end {
                 return;
             }
         }
@@ -116,9 +132,8 @@ impl Watcher {
     /// watched is no error: the file is looked at anyhow.
     fn follow(&mut self) {
         let Some(Directories { watcher, watched }) = &mut self.directories else { return };
-        let real = std::fs::canonicalize(&self.path).ok();
-        let files = [Some(&self.path), real.as_ref()];
-        let wanted: BTreeSet<_> = files.into_iter().filter_map(|file| directory(file?)).collect();
+        let real = self.paths.iter().filter_map(|path| std::fs::canonicalize(path).ok());
+        let wanted: BTreeSet<_> = self.paths.iter().cloned().chain(real).filter_map(|file| directory(&file)).collect();
         for gone in watched.difference(&wanted) {
             let _ = watcher.unwatch(gone);
         }
@@ -127,6 +142,12 @@ impl Watcher {
         }
         *watched = wanted;
     }
+}
+
+/// The names under which files may be told of, behind their links too.
+fn names_of(paths: &[PathBuf]) -> Vec<OsString> {
+    let real = paths.iter().filter_map(|path| std::fs::canonicalize(path).ok());
+    paths.iter().cloned().chain(real).filter_map(|path| path.file_name().map(ToOwned::to_owned)).collect()
 }
 
 fn directory(file: &Path) -> Option<PathBuf> {
@@ -148,7 +169,11 @@ fn may_concern(event: &Event, names: &[OsString]) -> bool {
 }
 
 impl Stamp {
-    fn of(path: &Path) -> Self {
+    fn of(paths: &[PathBuf]) -> Vec<Self> {
+        paths.iter().map(|path| Self::of_file(path)).collect()
+    }
+
+    fn of_file(path: &Path) -> Self {
         use std::os::unix::fs::MetadataExt as _;
         let metadata = std::fs::metadata(path).ok();
         Self(metadata.map(|metadata| (metadata.dev(), metadata.ino(), metadata.len(), metadata.modified().ok())))
@@ -199,6 +224,29 @@ mod tests {
         assert!(told(&mut watcher).await);
         fs::write(directory.path().join("tollgate.db"), "x").unwrap();
         fs::read(&file).unwrap();
+        assert!(silent(&mut watcher).await);
+    }
+
+    #[tokio::test]
+    async fn lists_are_watched_beside_the_file_and_only_as_long_as_they_are_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let elsewhere = tempfile::tempdir().unwrap();
+        let (file, list) = (directory.path().join("tollgate.toml"), elsewhere.path().join("list.txt"));
+        fs::write(&file, "a").unwrap();
+        fs::write(&list, "a").unwrap();
+        let mut watcher = Watcher::new(&file).unwrap();
+        watcher.also(std::slice::from_ref(&list));
+        assert!(told(&mut watcher).await, "it may have changed since it was read");
+        watcher.also(std::slice::from_ref(&list));
+        assert!(silent(&mut watcher).await);
+        fs::write(&list, "ab").unwrap();
+        assert!(told(&mut watcher).await);
+        fs::remove_file(&list).unwrap();
+        assert!(told(&mut watcher).await);
+        fs::write(&file, "ab").unwrap();
+        assert!(told(&mut watcher).await);
+        watcher.also(&[]);
+        fs::write(&list, "abc").unwrap();
         assert!(silent(&mut watcher).await);
     }
 

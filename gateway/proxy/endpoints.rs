@@ -102,7 +102,7 @@ impl Wording<'_> {
         };
         // HEAD is the challenge's headers: a payment in it would buy something that nobody can read.
         let payment = facts.payment.as_ref().filter(|_| facts.method != Method::HEAD);
-        match server.purchase(market, plan, payment.map(http::HeaderValue::as_bytes)).await {
+        match server.purchase(market, plan, payment.map(http::HeaderValue::as_bytes), facts.client).await {
             Ok(sold) => Served { answer: self.sold(&sold), result: Some(Ok(Box::new(sold))) },
             Err(denial) => {
                 let resource = format!("{}?plan={}", market.prices.endpoint_url("purchase"), plan.plan.name);

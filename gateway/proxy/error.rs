@@ -40,6 +40,8 @@ impl Wording<'_> {
                 answer.headers.clear();
                 answer.with_all(receipt(failure))
             }
+            Denial::Forbidden(id) => self.payer_refused(id),
+            Denial::Exceeded(exceeded) => self.exceeded(exceeded),
             Denial::RateLimited(wait) => {
                 let seconds = wait.as_secs() + 1;
                 let details = json!({ "reason": "rate_limited", "retryAfter": seconds });

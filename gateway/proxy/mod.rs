@@ -15,6 +15,7 @@ mod exchange;
 mod facts;
 mod headers;
 mod kept;
+mod refusals;
 mod upstream;
 mod withheld;
 mod wording;
@@ -44,7 +45,7 @@ use self::withheld::WITHHELD;
 use self::wording::Wording;
 use crate::payment::{Chargeable, chargeable};
 use crate::pricing::{Found, Route, Unlisted};
-use crate::resource_server::{Admission, Call, Denial, Market, Pass, ResourceServer};
+use crate::resource_server::{Admitted, Call, Denial, Market, Pass, ResourceServer};
 use crate::telemetry::{Metrics, Outcome};
 
 /// What a request is served by; a reload makes a new one.
@@ -321,17 +322,18 @@ impl Gateway {
             target: facts.target.as_str(),
             key: facts.credential.as_ref().map(|credential| credential.key.as_str()),
             payment: facts.payment.as_ref().map(http::HeaderValue::as_bytes),
+            client: facts.client,
         };
         let admitted = self.server.admit(market, call).await;
         exchange.upstream = exchange.snapshot.as_ref().and_then(|all| all.upstreams.get(&route.upstream).cloned());
         exchange.route = Some(Arc::clone(&route));
         match admitted {
-            Ok(Admission::Stored(response, receipt)) => {
+            Ok(Admitted::Stored(response, receipt)) => {
                 exchange.outcome = Some(Outcome::Paid);
                 self.metrics.payment("repeated");
                 Some(kept::replay(*response, &receipt))
             }
-            Ok(Admission::Pass(pass)) => {
+            Ok(Admitted::Pass(pass)) => {
                 exchange.note_payment(&pass, started.elapsed());
                 exchange.pass = Some(pass);
                 None

@@ -1,7 +1,9 @@
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::Method;
 
+use super::screened::for_address;
 use super::{Denial, Market, Reservation, ResourceServer, Settled, Verified};
 use crate::payment::{Goods, Presented, RequestHash, Shortfall};
 use crate::pricing::{Access, Offer, Route, SettleTiming};
@@ -21,6 +23,8 @@ pub struct Call<'a> {
     pub key: Option<&'a str>,
     /// The payment header that was sent.
     pub payment: Option<&'a [u8]>,
+    /// The address that it came from.
+    pub client: Option<IpAddr>,
 }
 
 /// The right to one upstream call.
@@ -38,7 +42,7 @@ pub enum Pass {
 
 /// What a request gets.
 #[derive(Debug)]
-pub enum Admission {
+pub enum Admitted {
     /// An upstream call.
     Pass(Pass),
     /// The answer that was paid for before, and its receipt.
@@ -53,15 +57,19 @@ impl ResourceServer {
     ///
     /// # Errors
     /// [`Denial`]; the upstream must then not be called.
-    pub async fn admit(self: &Arc<Self>, market: &Arc<Market>, call: Call<'_>) -> Result<Admission, Denial> {
+    pub async fn admit(self: &Arc<Self>, market: &Arc<Market>, call: Call<'_>) -> Result<Admitted, Denial> {
+        for_address(market, call.client, call.payment.is_some(), self.decide(market, call)).await
+    }
+
+    async fn decide(self: &Arc<Self>, market: &Arc<Market>, call: Call<'_>) -> Result<Admitted, Denial> {
         // A payment decides over a key: who sends one means to pay.
         match (&call.route.access, call.payment, call.key) {
-            (Access::Free, ..) => Ok(Admission::Pass(Pass::Free)),
+            (Access::Free, ..) => Ok(Admitted::Pass(Pass::Free)),
             (Access::PerCall(offer) | Access::Either(offer, _), Some(payment), _) => {
                 self.pay(market, offer, payment, call).await
             }
             (Access::PlanOnly(units) | Access::Either(_, units), _, Some(key)) => {
-                self.spend(key, *units).await.map(|reserved| Admission::Pass(Pass::Plan(reserved)))
+                self.spend(key, *units).await.map(|reserved| Admitted::Pass(Pass::Plan(reserved)))
             }
             _ => Err(Denial::Shortfall(Shortfall::MissingCredentials)),
         }
@@ -73,7 +81,7 @@ impl ResourceServer {
         offer: &Offer,
         payment: &[u8],
         call: Call<'_>,
-    ) -> Result<Admission, Denial> {
+    ) -> Result<Admitted, Denial> {
         let presented = Presented::read(payment, offer, &self.quotes, market.quote_ttl, self.now())
             .map_err(|refused| Denial::Shortfall(Shortfall::Payment(refused)))?;
         let (server, market) = (Arc::clone(self), Arc::clone(market));

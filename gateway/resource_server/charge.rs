@@ -1,24 +1,15 @@
 use std::time::Duration;
 
 use super::desk::Work;
-use super::{Admission, Denial, Market, Pass, ResourceServer, Settled, Verified};
+use super::{Admitted, Denial, Market, Pass, ResourceServer, Settled};
 use crate::facilitator::{Verdict, says_used};
 use crate::money::Address;
-use crate::payment::{Claimed, Goods, Presented, Refused, Shortfall, State};
+use crate::payment::{self, Claimed, Goods, Presented, Refused, Shortfall, State};
 use crate::store::{Claim, ClaimOutcome, Record, Stage};
 use crate::x402::facilitator::SettleResponse;
 
 /// How long a repeat waits while the first one's answer leaves and is noted.
 const NOTING_WAIT: Duration = Duration::from_secs(1);
-
-/// A payment that was found good.
-#[derive(Debug)]
-pub(super) enum Checked {
-    /// It can be settled.
-    Verified(Verified),
-    /// Somebody has put it on the chain already: the money is here.
-    Landed(Verified, SettleResponse),
-}
 
 impl ResourceServer {
     /// Claims a payment for a call and has it verified, or settled if the route settles first.
@@ -29,20 +20,17 @@ impl ResourceServer {
         goods: Goods,
         upfront: bool,
         safe: bool,
-    ) -> Result<Admission, Denial> {
+    ) -> Result<Admitted, Denial> {
         let (claim, record) = self.claim(market, &presented, Duration::ZERO).await?;
         if let Some(record) = record.filter(|record| record.state != State::Voided) {
             return self.recover_call(market, presented, &goods, claim, *record, safe).await;
         }
         let claimed = Claimed::new(presented, goods, claim).map_err(not_taken)?;
-        if upfront {
-            // The flow `upfront` has no call of /verify: settling checks the same.
-            let settled = self.settle(market, claimed.verified(None), Work::Waiting).await?;
-            return Ok(settled_pass(settled));
-        }
-        match self.check(market, claimed).await? {
-            Checked::Verified(verified) => Ok(Admission::Pass(Pass::Verified(Box::new(verified)))),
-            Checked::Landed(verified, receipt) => Ok(settled_pass(self.book_landed(verified, receipt).await?)),
+        let (verified, landed) = self.verified(market, claimed, upfront).await?;
+        match landed {
+            Some(receipt) => Ok(settled_pass(self.book_landed(verified, receipt).await?)),
+            None if upfront => Ok(settled_pass(self.settle(market, verified, Work::Waiting).await?)),
+            None => Ok(Admitted::Pass(Pass::Verified(Box::new(verified)))),
         }
     }
 
@@ -75,8 +63,13 @@ impl ResourceServer {
         }
     }
 
-    /// Asks the facilitator whether a claimed payment is good.
-    pub(super) async fn check(&self, market: &Market, claimed: Claimed<Claim>) -> Result<Checked, Denial> {
+    /// Asks the facilitator whether a claimed payment is good. With a receipt if somebody has put it on the chain
+    /// already, so that the money is here.
+    pub(super) async fn check(
+        &self,
+        market: &Market,
+        claimed: Claimed<Claim>,
+    ) -> Result<(payment::Verified<Claim>, Option<SettleResponse>), Denial> {
         let verdict = market.desk()?.place(Work::Waiting).await?.verify(&claimed.presented().request).await;
         match verdict {
             Ok(Verdict::Valid { payer }) => {
@@ -84,13 +77,13 @@ impl ResourceServer {
                     let text = "the facilitator names another payer than the payment";
                     return Err(not_taken(Refused::new("payer_mismatch", text)));
                 }
-                Ok(Checked::Verified(claimed.verified(payer)))
+                Ok((claimed.verified(payer), None))
             }
             Ok(Verdict::Refused(refusal)) => {
                 if may_have_landed(&refusal.reason)
                     && let Some(receipt) = self.landed(market, claimed.presented()).await
                 {
-                    return Ok(Checked::Landed(claimed.verified(refusal.payer), receipt));
+                    return Ok((claimed.verified(refusal.payer), Some(receipt)));
                 }
                 let message = refusal.message.unwrap_or_else(|| "the facilitator refused the payment".to_owned());
                 Err(not_taken(Refused { reason: refusal.reason.into(), message: message.into() }))
@@ -103,8 +96,8 @@ impl ResourceServer {
     }
 }
 
-pub(super) fn settled_pass(settled: Settled) -> Admission {
-    Admission::Pass(Pass::Settled(Box::new(settled)))
+pub(super) fn settled_pass(settled: Settled) -> Admitted {
+    Admitted::Pass(Pass::Settled(Box::new(settled)))
 }
 
 pub(super) fn not_taken(refused: Refused) -> Denial {

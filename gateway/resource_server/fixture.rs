@@ -19,6 +19,7 @@ use crate::plans::{KeyHash, Plan, Rate, Subscription, SubscriptionId, Units};
 use crate::pricing::{
     Access, Methods, Offer, OfferKey, Pattern, PlanOffer, Price, Route, Router, SettleTiming, Unlisted,
 };
+use crate::screening::{Rules, Screening};
 use crate::store::{Claim, ClaimOutcome, Doubt, Record, Retention, Sale, SqliteStore, StoredResponse, Swept, Usage};
 use crate::x402::facilitator::{FacilitatorRequest, SupportedResponse};
 
@@ -254,7 +255,7 @@ impl Shop {
 
     /// Buys a plan.
     pub(super) async fn buy(&self, plan: &Arc<PlanOffer>, payment: &str) -> Result<Sold, Denial> {
-        self.server.purchase(&self.market, plan, Some(payment.as_bytes())).await
+        self.server.purchase(&self.market, plan, Some(payment.as_bytes()), None).await
     }
 
     /// The key of a plan that was just bought.
@@ -265,14 +266,15 @@ impl Shop {
     /// Asks for a pass for one call.
     pub(super) async fn admit(&self, route: &Route, method: &Method, payment: &str) -> Result<Pass, Denial> {
         match self.ask(route, method, payment).await? {
-            Admission::Pass(pass) => Ok(pass),
-            Admission::Stored(response, _) => panic!("{response:?}"),
+            Admitted::Pass(pass) => Ok(pass),
+            Admitted::Stored(response, _) => panic!("{response:?}"),
         }
     }
 
     /// The same, where the answer may be a stored one.
-    pub(super) async fn ask(&self, route: &Route, method: &Method, payment: &str) -> Result<Admission, Denial> {
-        let call = Call { route, method, target: "/weather", key: None, payment: Some(payment.as_bytes()) };
+    pub(super) async fn ask(&self, route: &Route, method: &Method, payment: &str) -> Result<Admitted, Denial> {
+        let payment = Some(payment.as_bytes());
+        let call = Call { route, method, target: "/weather", key: None, payment, client: None };
         self.server.admit(&self.market, call).await
     }
 
@@ -323,8 +325,15 @@ pub(super) fn market(facilitator: Option<Arc<Script>>) -> Arc<Market> {
         replay_body_bytes_max: 1024,
         replay_ttl: Duration::from_secs(3600),
     };
-    let chains = Chains::new();
-    Arc::new(Market { prices, facilitator, chains, risk, quote_ttl: QUOTE_TTL, key_prefix: "tg_live_".into() })
+    Arc::new(Market {
+        prices,
+        facilitator,
+        chains: Chains::new(),
+        risk,
+        quote_ttl: QUOTE_TTL,
+        key_prefix: "tg_live_".into(),
+        screening: Arc::new(Screening::of(Rules::default())),
+    })
 }
 
 /// A plan for a price in atomic units.

@@ -18,6 +18,9 @@ mod recover;
 mod resolve;
 #[cfg(test)]
 mod resolving;
+mod screened;
+#[cfg(test)]
+mod screening;
 #[cfg(test)]
 mod selling;
 mod settle;
@@ -31,22 +34,22 @@ use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
 pub use accounts::{Account, Accounts, Reservation};
-pub use admit::{Admission, Call, Pass};
+pub use admit::{Admitted, Call, Pass};
 pub use desk::Desk;
 pub use purchase::{Sold, Status};
 pub use reconcile::Reconciled;
 pub use resolve::Chains;
+pub use screened::Verified;
 pub use settle::Unsettled;
 
 use crate::clock::{Clock, unix_seconds};
 use crate::payment::{PaymentId, QuoteMint, Refused, Shortfall, Unproven};
 use crate::plans::KeyMint;
 use crate::pricing::PriceTable;
+use crate::screening::{Exceeded, Screening};
 use crate::store::{Claim, KeyStore, Ledger, StoreError};
 use crate::x402::facilitator::SettleResponse;
 
-/// A payment that is found good, with the ledger's claim on it.
-pub type Verified = crate::payment::Verified<Claim>;
 /// A payment whose money has moved, with the ledger's claim on it.
 pub type Settled = crate::payment::Settled<Claim>;
 
@@ -65,6 +68,8 @@ pub struct Market {
     pub quote_ttl: Duration,
     /// What keys begin with.
     pub key_prefix: Arc<str>,
+    /// Who may pay, and how much.
+    pub screening: Arc<Screening>,
 }
 
 /// What is done about payments in doubt, and about answers that were lost.
@@ -102,6 +107,10 @@ pub enum Denial {
     Shortfall(Shortfall),
     /// 402: the payment was good and the money did not move after all.
     NotSettled(Refused, Box<SettleResponse>),
+    /// 403: the payer may not pay.
+    Forbidden(PaymentId),
+    /// 429: a limit of the payer's or of the address's.
+    Exceeded(Box<Exceeded>),
     /// 429: the plan's rate.
     RateLimited(Duration),
     /// 409: the same payment is being worked on.

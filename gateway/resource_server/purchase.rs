@@ -1,9 +1,11 @@
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::charge::{Checked, not_taken};
+use super::charge::not_taken;
 use super::desk::Work;
 use super::recover::is_the_buyer;
+use super::screened::for_address;
 use super::{Denial, Market, ResourceServer};
 use crate::money::{Address, Family, Network};
 use crate::payment::{Claimed, Goods, PaymentId, Presented, Shortfall, State};
@@ -54,6 +56,16 @@ impl ResourceServer {
         market: &Arc<Market>,
         plan: &Arc<PlanOffer>,
         payment: Option<&[u8]>,
+        client: Option<IpAddr>,
+    ) -> Result<Sold, Denial> {
+        for_address(market, client, payment.is_some(), self.buy(market, plan, payment)).await
+    }
+
+    async fn buy(
+        self: &Arc<Self>,
+        market: &Arc<Market>,
+        plan: &Arc<PlanOffer>,
+        payment: Option<&[u8]>,
     ) -> Result<Sold, Denial> {
         let payment = payment.ok_or(Denial::Shortfall(Shortfall::MissingCredentials))?;
         let presented = Presented::read(payment, &plan.offer, &self.quotes, market.quote_ttl, self.now())
@@ -75,9 +87,10 @@ impl ResourceServer {
         }
         let goods = Goods::Plan { plan: plan.clone(), key_prefix: Arc::clone(&market.key_prefix) };
         let claimed = Claimed::new(presented, goods, claim).map_err(not_taken)?;
-        let settled = match self.check(market, claimed).await? {
-            Checked::Verified(verified) => self.settle(market, verified, Work::Waiting).await?,
-            Checked::Landed(verified, receipt) => self.book_landed(verified, receipt).await?,
+        let (verified, landed) = self.verified(market, claimed, false).await?;
+        let settled = match landed {
+            None => self.settle(market, verified, Work::Waiting).await?,
+            Some(receipt) => self.book_landed(verified, receipt).await?,
         };
         self.sold(settled.presented.clone(), settled.receipt.clone(), false).await
     }

@@ -2,7 +2,7 @@
 
 use super::charge::settled_pass;
 use super::resolve::Ending;
-use super::{Admission, Denial, Market, ResourceServer, Settled};
+use super::{Admitted, Denial, Market, ResourceServer, Settled};
 use crate::payment::{Goods, Presented, Refused, State};
 use crate::store::{Claim, Record, Stage};
 use crate::x402::facilitator::SettleResponse;
@@ -18,7 +18,7 @@ impl ResourceServer {
         claim: Claim,
         record: Record,
         safe: bool,
-    ) -> Result<Admission, Denial> {
+    ) -> Result<Admitted, Denial> {
         let spent = |receipt: Option<SettleResponse>| Denial::Spent(presented.id.clone(), receipt.map(Box::new));
         if !is_the_buyer(&presented, &record) {
             return Err(spent(None));
@@ -33,7 +33,7 @@ impl ResourceServer {
             if !delivered {
                 self.ledger.delivered(&presented.id, None).await?;
             }
-            return Ok(Admission::Stored(Box::new(response), Box::new(receipt)));
+            return Ok(Admitted::Stored(Box::new(response), Box::new(receipt)));
         }
         if delivered || !safe {
             return Err(spent(Some(receipt)));

@@ -222,7 +222,7 @@ async fn the_buyer_gets_the_stored_answer_and_nobody_else() {
     shop.server.deliver(settled, Some(answer("sunny")));
     shop.server.payments_done().await;
     for _ in 0..2 {
-        let Ok(Admission::Stored(stored, settled)) = shop.ask(&offered, &GET, &payment).await else { panic!() };
+        let Ok(Admitted::Stored(stored, settled)) = shop.ask(&offered, &GET, &payment).await else { panic!() };
         assert_eq!((*stored, settled.transaction), (answer("sunny"), receipt("eip155:8453").transaction));
     }
     let stolen = shop.pay_with(offer_of(&offered), 1, &shop.quote(offer_of(&offered), 2));
@@ -244,7 +244,7 @@ async fn an_answer_that_was_withheld_is_there_when_the_payment_turns_out_settled
     assert!(shop.settle(verified).await.is_err());
     shop.server.keep(id.clone(), None, answer("sunny"));
     shop.server.payments_done().await;
-    let Ok(Admission::Stored(stored, _)) = shop.ask(&offered, &GET, &payment).await else { panic!() };
+    let Ok(Admitted::Stored(stored, _)) = shop.ask(&offered, &GET, &payment).await else { panic!() };
     assert_eq!((stored.body.as_ref(), shop.state(&id).await), (b"sunny".as_slice(), Some(State::Delivered)));
 }
 

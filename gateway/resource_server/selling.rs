@@ -35,7 +35,7 @@ async fn a_payment_buys_a_key_that_opens_the_plan() {
 #[tokio::test]
 async fn without_a_payment_nothing_is_sold() {
     let (shop, nano) = (Shop::open().await, nano());
-    assert_eq!(reason(shop.server.purchase(&shop.market, &nano, None).await), "missing_credentials");
+    assert_eq!(reason(shop.server.purchase(&shop.market, &nano, None, None).await), "missing_credentials");
     assert_eq!(reason(shop.buy(&nano, "e30=").await), "invalid_x402_version");
     assert_eq!(shop.facilitator.calls(), (0, 0));
 }

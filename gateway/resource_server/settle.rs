@@ -1,10 +1,12 @@
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::desk::Work;
 use super::resolve::Ending;
+use super::screened::account_for;
 use super::{Denial, Market, ResourceServer, Settled, Verified};
 use crate::facilitator::{Refusal, SettleOutcome, Unclear};
-use crate::payment::{PaymentId, Refused, Settling};
+use crate::payment::{self, PaymentId, Refused, Settling};
 use crate::store::{Claim, Stage, StoreError, StoredResponse};
 use crate::x402::facilitator::SettleResponse;
 
@@ -52,6 +54,18 @@ impl ResourceServer {
 
     /// Moves the money: journal, `/settle`, journal. Not to be dropped half way; the callers see to that.
     pub(super) async fn settle(&self, market: &Market, verified: Verified, work: Work) -> Result<Settled, Unsettled> {
+        let (verified, admission) = verified.into_parts();
+        let outcome = self.move_money(market, verified, work).await;
+        account_for(admission, outcome.as_ref().map_err(|unsettled| &unsettled.denial));
+        outcome
+    }
+
+    async fn move_money(
+        &self,
+        market: &Market,
+        verified: payment::Verified<Claim>,
+        work: Work,
+    ) -> Result<Settled, Unsettled> {
         // A place comes first: what waits in vain for one leaves no trace.
         let place = market.desk()?.place(work).await?;
         let settling = verified.settling();
@@ -71,8 +85,10 @@ impl ResourceServer {
 
     /// Writes down a payment that was put on the chain by somebody else.
     pub(super) async fn book_landed(&self, verified: Verified, receipt: SettleResponse) -> Result<Settled, Denial> {
+        let (verified, admission) = verified.into_parts();
         let settling = verified.settling();
         self.ledger.settling(&settling).await?;
+        admission.keep(Instant::now());
         tracing::info!(payment_id = %settling.presented().id, "a payment was on the chain before it was settled");
         self.book(settling, receipt).await
     }

@@ -210,15 +210,16 @@ async fn a_route_is_opened_by_the_key_or_the_payment_that_is_sent() {
     let either = Route { access: Access::Either(offer, units(1)), ..route("/weather", SettleTiming::After) };
     let plan_only = Route { access: Access::PlanOnly(units(1)), ..route("/weather", SettleTiming::After) };
     let admit = async |route: &Route, key: Option<&str>, payment: Option<&str>| {
-        let call = Call { route, method: &Method::GET, target: "/weather", key, payment: payment.map(str::as_bytes) };
+        let payment = payment.map(str::as_bytes);
+        let call = Call { route, method: &Method::GET, target: "/weather", key, payment, client: None };
         shop.server.admit(&shop.market, call).await
     };
-    assert!(matches!(admit(&either, Some(&key), None).await, Ok(Admission::Pass(Pass::Plan(_)))));
+    assert!(matches!(admit(&either, Some(&key), None).await, Ok(Admitted::Pass(Pass::Plan(_)))));
     assert!(
-        matches!(admit(&either, Some(&key), Some(&payment)).await, Ok(Admission::Pass(Pass::Verified(_)))),
+        matches!(admit(&either, Some(&key), Some(&payment)).await, Ok(Admitted::Pass(Pass::Verified(_)))),
         "who pays means to"
     );
-    assert!(matches!(admit(&plan_only, Some(&key), Some(&payment)).await, Ok(Admission::Pass(Pass::Plan(_)))));
+    assert!(matches!(admit(&plan_only, Some(&key), Some(&payment)).await, Ok(Admitted::Pass(Pass::Plan(_)))));
     assert_eq!(reason(admit(&plan_only, None, Some(&payment)).await), "missing_credentials");
     assert_eq!(shop.used(&key).await, Units::ZERO, "no pass was used");
 }

@@ -63,6 +63,8 @@ impl Denial {
         match self {
             Self::Shortfall(_) => "refused",
             Self::NotSettled(..) => "not_settled",
+            Self::Forbidden(_) => "payer_refused",
+            Self::Exceeded(exceeded) => exceeded.limit.as_str(),
             Self::RateLimited(_) => "rate_limited",
             Self::InFlight(_) => "in_progress",
             Self::Spent(..) => "repeated",
@@ -77,6 +79,7 @@ impl Denial {
     pub fn outcome(&self) -> Outcome {
         match self {
             Self::Shortfall(_) | Self::NotSettled(..) => Outcome::Challenged,
+            Self::Forbidden(_) | Self::Exceeded(_) => Outcome::Refused,
             Self::RateLimited(_) | Self::InFlight(_) | Self::Spent(..) | Self::IdentifierTaken(_) => Outcome::Refused,
             Self::Unresolved(_) | Self::NoVerdict(_) | Self::StoreFailed => Outcome::Unavailable,
         }
@@ -118,6 +121,14 @@ impl Metrics {
         })
     }
 
+    /// Puts counters of others onto the page.
+    ///
+    /// # Errors
+    /// [`prometheus::Error`] if one has the name of another.
+    pub fn add(&self, counter: Box<dyn prometheus::core::Collector>) -> Result<(), prometheus::Error> {
+        self.registry.register(counter)
+    }
+
     /// Counts a request at its end.
     pub fn request(&self, outcome: Outcome) {
         self.requests.with_label_values(&[outcome.as_str()]).inc();
@@ -134,6 +145,7 @@ impl Metrics {
         match denial {
             // No payment was sent, so none ended.
             Denial::RateLimited(_) => {}
+            Denial::Exceeded(exceeded) if matches!(exceeded.limit, crate::screening::Limit::Unpaid(_)) => {}
             Denial::Shortfall(shortfall) if !matches!(shortfall, Shortfall::Payment(_)) => {}
             denial => self.payment(denial.as_str()),
         }

@@ -67,7 +67,7 @@ fn url(field: &Field<'_>, allow_http: bool) -> Option<String> {
     Some(location.url())
 }
 
-fn header(name: &str, field: &Field<'_>, around: &Surroundings<'_>) -> Option<(HeaderName, Secret)> {
+pub(super) fn header(name: &str, field: &Field<'_>, around: &Surroundings<'_>) -> Option<(HeaderName, Secret)> {
     let Ok(parsed) = HeaderName::try_from(name) else {
         field.wrong_key("is not the name of a header", name, &[]);
         return None;

@@ -8,6 +8,8 @@ mod budget;
 mod facilitator;
 mod keys;
 mod listen;
+mod lists;
+mod payers;
 mod plan;
 mod price;
 mod quantity;
@@ -28,8 +30,22 @@ use super::document::Section;
 use crate::pricing::Unlisted;
 
 /// The sections of a file.
-pub(super) const SECTIONS: &[&str] =
-    &["server", "upstream", "upstreams", "facilitator", "pay_to", "networks", "store", "keys", "routes", "plans"];
+pub(super) const SECTIONS: &[&str] = &[
+    "server",
+    "upstream",
+    "upstreams",
+    "facilitator",
+    "pay_to",
+    "networks",
+    "store",
+    "keys",
+    "routes",
+    "plans",
+    "screening",
+    "limits",
+    "alerts",
+    "webhook",
+];
 
 /// What a check may ask besides the file itself.
 pub(super) struct Surroundings<'a> {
@@ -73,6 +89,7 @@ pub(super) fn config(root: &Section<'_>, around: &Surroundings<'_>) -> Config {
         receivers: receivers.list,
         routes: routes.list,
         plans,
+        payers: payers::check(root, around),
     };
     budget::check(root, &config);
     config

@@ -1,0 +1,123 @@
+//! Who may pay, asked between the claim and the money; and what came of it, told to those who count.
+
+use std::net::IpAddr;
+use std::time::Instant;
+
+use super::{Denial, Market, ResourceServer, Settled};
+use crate::money::Address;
+use crate::payment::{Claimed, Presented, Shortfall};
+use crate::screening::{Admission, Dollars, Exceeded, NoVerdict, Payment, Screened};
+use crate::store::Claim;
+use crate::x402::facilitator::SettleResponse;
+
+/// A payment that is found good and whose payer may pay, with the ledger's claim on it. Dropped, it is not counted.
+#[derive(Debug)]
+pub struct Verified {
+    payment: crate::payment::Verified<Claim>,
+    admission: Admission,
+}
+
+impl Verified {
+    /// The payment.
+    pub fn presented(&self) -> &Presented {
+        self.payment.presented()
+    }
+
+    /// Who pays, as far as anybody has said.
+    pub fn payer(&self) -> Option<&str> {
+        self.payment.payer()
+    }
+
+    pub(super) fn into_parts(self) -> (crate::payment::Verified<Claim>, Admission) {
+        (self.payment, self.admission)
+    }
+}
+
+impl ResourceServer {
+    /// Has a claimed payment verified and its payer screened. One that is settled first (`upfront`) is not verified, unless
+    /// nobody but the facilitator can say who pays and there are rules about that.
+    /// With a receipt if its money is here already.
+    pub(super) async fn verified(
+        &self,
+        market: &Market,
+        claimed: Claimed<Claim>,
+        upfront: bool,
+    ) -> Result<(Verified, Option<SettleResponse>), Denial> {
+        let screening = &market.screening;
+        let early = payer(claimed.presented(), None);
+        let asks = !upfront || (early.is_none() && screening.needs_payer());
+        screening.check(counted(claimed.presented(), early.as_ref(), asks), Instant::now())?;
+        let (payment, landed) = if asks { self.check(market, claimed).await? } else { (claimed.verified(None), None) };
+        let presented = payment.presented();
+        let payer = payer(presented, payment.payer());
+        let to_count = counted(presented, payer.as_ref(), asks);
+        let screened = screening.screen(to_count).await;
+        if let Screened::Refused(reason) = screened.map_err(|NoVerdict| Denial::NoVerdict("screening_unavailable"))? {
+            tracing::warn!(
+                target: "audit",
+                payer = payer.as_ref().map_or_else(|| payment.payer().unwrap_or("").to_owned(), Address::to_string),
+                network = %presented.terms.network,
+                payment_id = %presented.id,
+                reason = &*reason,
+                "payer refused"
+            );
+            return Err(Denial::Forbidden(presented.id.clone()));
+        }
+        let admission = screening.admit(to_count, Instant::now())?;
+        Ok((Verified { payment, admission }, landed))
+    }
+}
+
+/// Tells those who count what became of the money.
+pub(super) fn account_for(admission: Admission, outcome: Result<&Settled, &Denial>) {
+    match outcome {
+        // What may have moved counts as if it had.
+        Ok(_) | Err(Denial::Unresolved(_)) => admission.keep(Instant::now()),
+        Err(Denial::NotSettled(refused, _)) if !is_facilitators_fault(&refused.reason) => {
+            admission.strike(Instant::now());
+        }
+        Err(_) => drop(admission),
+    }
+}
+
+/// `unexpected_settle_error` and its kin, which no payer can help.
+fn is_facilitators_fault(reason: &str) -> bool {
+    reason.starts_with("unexpected_")
+}
+
+/// Does something for a client's address, within the limits of addresses. `pays` says that it presents a payment.
+pub(super) async fn for_address<T>(
+    market: &Market,
+    client: Option<IpAddr>,
+    pays: bool,
+    work: impl Future<Output = Result<T, Denial>>,
+) -> Result<T, Denial> {
+    let screening = &market.screening;
+    if pays {
+        screening.may_present(client, Instant::now())?;
+    }
+    let result = work.await;
+    match &result {
+        Err(Denial::Shortfall(Shortfall::Payment(_))) => screening.bad_payment(client, Instant::now()),
+        Err(Denial::Shortfall(_)) => screening.challenge(client, Instant::now())?,
+        _ => {}
+    }
+    result
+}
+
+/// Who pays: what is signed goes before what is said.
+fn payer(presented: &Presented, named: Option<&str>) -> Option<Address> {
+    presented.payer.clone().or_else(|| Address::parse(named?, &presented.terms.network).ok())
+}
+
+fn counted<'a>(presented: &'a Presented, payer: Option<&'a Address>, verified: bool) -> Payment<'a> {
+    let terms = &presented.terms;
+    let amount = Dollars::of(presented.amount(), terms.asset.decimals);
+    Payment { payer, network: &terms.network, amount, unproven: !verified }
+}
+
+impl From<Exceeded> for Denial {
+    fn from(exceeded: Exceeded) -> Self {
+        Self::Exceeded(Box::new(exceeded))
+    }
+}
