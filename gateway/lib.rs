@@ -13,6 +13,7 @@
 //! | [`pricing`] | canonical paths, patterns, the route table, prices, offers |
 //! | [`payment`] | challenges, presented payments, quotes, prechecks, the steps |
 //! | [`facilitator`] | who checks and settles: the trait, and the client of a remote one |
+//! | [`chain`] | what became of a payment: the trait, and RPC servers of EVM chains and Solana |
 //! | [`store`] | what must not be forgotten: the ledger and the keys, in SQLite |
 //! | [`resource_server`] | the use cases: admit, charge, settle, purchase, spend a plan, recover |
 //! | [`config`] | the TOML file: read, checked, made into a price table, reloaded |
@@ -27,13 +28,14 @@
 //!
 //! # Arrows
 //! ```text
-//! app, cli → proxy, admin → resource_server → facilitator, store → payment → pricing → plans, x402 → money
+//! app, cli → proxy, admin → resource_server → facilitator, chain, store → payment → pricing → plans, x402 → money
 //! app → config → pricing, plans            telemetry takes finished facts
 //! ```
 //! `money`, `x402`, `pricing`, `payment` and `plans` are pure: no I/O, no clock, no runtime.
 
 pub mod admin;
 pub mod app;
+pub mod chain;
 pub mod cli;
 pub mod clock;
 pub mod config;
