@@ -13,7 +13,7 @@
 //! | [`pricing`] | canonical paths, patterns, the route table, prices, offers |
 //! | [`payment`] | challenges, presented payments, quotes, prechecks, the steps |
 //! | [`facilitator`] | who checks and settles: the trait, and the client of a remote one |
-//! | [`chain`] | what the chain itself says of a payment |
+//! | [`chain`] | what became of a payment: the trait, and RPC servers of EVM chains and Solana |
 //! | [`store`] | what must not be forgotten: the ledger and the keys, in SQLite |
 //! | [`screening`] | who may pay, and how much: lists, an outside screener, limits, alerts |
 //! | [`webhook`] | tells another machine what has happened |
@@ -30,7 +30,7 @@
 //!
 //! # Arrows
 //! ```text
-//! app, cli → proxy, admin → resource_server → facilitator, store → payment → pricing → plans, x402 → money
+//! app, cli → proxy, admin → resource_server → facilitator, chain, store → payment → pricing → plans, x402 → money
 //! resource_server, config → screening → webhook, money
 //! app → config → pricing, plans            telemetry takes finished facts
 //! ```

@@ -15,7 +15,7 @@ const MAY_USE: [(&str, &[&str]); 20] = [
     ("pricing", &["money", "x402", "plans"]),
     ("payment", &["money", "x402", "plans", "pricing"]),
     ("facilitator", &["outbound", "x402"]),
-    ("chain", &["money", "outbound"]),
+    ("chain", &["money", "clock", "outbound", "x402"]),
     ("store", &["money", "clock", "x402", "plans", "pricing", "payment"]),
     ("webhook", &["clock", "outbound"]),
     ("screening", &["money", "outbound", "webhook"]),

@@ -32,7 +32,7 @@ impl Chain for Says {
     }
 
     async fn is_signed_by(&self, _: &Address, _: [u8; 32], _: &[u8]) -> Result<bool, ChainError> {
-        Err(ChainError("not asked here".to_owned()))
+        Err(ChainError::NotFound)
     }
 }
 
@@ -83,7 +83,7 @@ async fn the_outcome_is_found_out_before_the_client_is_answered() {
 
 #[tokio::test]
 async fn what_the_chain_says_ends_a_payment() {
-    let unread = Err(ChainError("busy".to_owned()));
+    let unread = Err(ChainError::NotFound);
     for (sighting, state) in [
         (Ok(paid(NOW)), State::Settled),
         // It paid for something else, before it was quoted here.
