@@ -15,13 +15,13 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::desk::Work;
 use super::{Denial, Market, ResourceServer};
-use crate::chain::{Authorization, Chain, Sighting, Sought};
+use crate::chain::{Chain, Sighting, Sought};
 use crate::clock::unix_seconds;
 use crate::facilitator::{SettleOutcome, Unclear};
 use crate::money::Network;
 use crate::payment::{PaymentId, Presented, Unproven};
 use crate::store::{Doubt, Record, StoreError};
-use crate::x402::facilitator::{FacilitatorRequest, SettleResponse};
+use crate::x402::facilitator::SettleResponse;
 
 /// The wait between the second and the third asking; doubled each time. Between the first and the second is none.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -159,15 +159,8 @@ impl ResourceServer {
     pub(super) async fn landed(&self, market: &Market, presented: &Presented) -> Option<SettleResponse> {
         let quote = presented.quote.as_ref()?;
         let chain = market.chains.get(&presented.terms.network)?;
-        let terms = &presented.terms;
-        let sought = Sought {
-            authorization: Authorization::read(presented.request.payment_payload.get())?,
-            asset: terms.asset.address.clone(),
-            pay_to: terms.pay_to.clone(),
-            amount: terms.amount,
-            since: UNIX_EPOCH + Duration::from_secs(quote.issued_at),
-            hint: None,
-        };
+        let since = UNIX_EPOCH + Duration::from_secs(quote.issued_at);
+        let sought = Sought::of(&presented.request, &presented.terms.network, since, None)?;
         match chain.look_up(&sought).await {
             Ok(Sighting::Paid { transaction, at }) if unix_seconds(at + CLOCK_SKEW) >= quote.issued_at => {
                 Some(SettleResponse {
@@ -192,20 +185,8 @@ impl Market {
     /// The chain of a payment, and what to look for there. None if it cannot be asked.
     fn chain_of(&self, record: &Record, hint: Option<String>) -> Option<(&dyn Chain, Sought)> {
         let chain = self.chains.get(&record.chain)?;
-        let sought = Sought {
-            authorization: read(&record.request)?,
-            asset: record.asset.clone(),
-            pay_to: record.pay_to.clone(),
-            amount: record.amount,
-            since: record.since,
-            hint,
-        };
-        Some((&**chain, sought))
+        Some((&**chain, Sought::of(&record.request, &record.chain, record.since, hint)?))
     }
-}
-
-fn read(request: &FacilitatorRequest) -> Option<Authorization> {
-    Authorization::read(request.payment_payload.get())
 }
 
 /// What the facilitator alone can prove.

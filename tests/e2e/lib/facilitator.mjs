@@ -14,6 +14,8 @@ export async function startFacilitator(chain) {
   const answers = gate();
   const confirmations = { delayed: false };
   let settlesToRefuse = 0;
+  let beforeSettle;
+  let firstAnswer;
   const signer = signerOn(chain, confirmations);
   const facilitator = new x402Facilitator()
     .register("eip155:8453", new ExactEvmScheme(signer))
@@ -44,7 +46,17 @@ export async function startFacilitator(chain) {
     try {
       call.body = request.method === "POST" ? JSON.parse(await readBody(request)) : undefined;
       if (request.url === "/settle" && settlesToRefuse > 0 && settlesToRefuse--) throw new Error("out of order");
+      if (request.url === "/settle") {
+        const act = beforeSettle;
+        beforeSettle = undefined;
+        await act?.();
+      }
       call.answer = await answerTo(request.url, call.body);
+      if (request.url === "/settle" && firstAnswer) {
+        const held = firstAnswer;
+        firstAnswer = undefined;
+        await held;
+      }
       if (request.url === "/settle") await answers.passed();
       sendJson(response, call.answer === undefined ? 404 : 200, call.answer ?? { error: "not found" });
     } catch (error) {
@@ -64,6 +76,16 @@ export async function startFacilitator(chain) {
 
     /** Payments are settled to the end, but `/settle` answers only after the returned function is called. */
     holdAnswers: answers.close,
+    /** The same for the next `/settle` only: what is asked meanwhile is answered. */
+    holdFirstAnswer: () => {
+      let release;
+      firstAnswer = new Promise(resolve => (release = resolve));
+      return release;
+    },
+    /** Something that happens on the chain before the next payment is settled. */
+    beforeNextSettle: act => {
+      beforeSettle = act;
+    },
     /** From now on a repeated `/settle` gets the first one's answer. The bare packages say "nonce already used" instead. */
     rememberSettlements: () => {
       remembered.on = true;
