@@ -143,7 +143,7 @@ impl Payments {
     async fn act(self) -> Result<ExitCode, Failed> {
         match self {
             Self::List { file, filter, limit, json } => {
-                list::run(&Open::at(&file).await?, &filter, limit, json).await?
+                list::run(&Open::at(&file).await?, &filter, limit, json).await?;
             }
             Self::Show { file, id } => show::run(&Open::at(&file).await?, &PaymentId::stored(&id)).await?,
             Self::Export { file, filter, limit, format } => {
