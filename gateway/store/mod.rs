@@ -5,6 +5,8 @@
 
 mod books;
 mod claims;
+#[cfg(test)]
+mod memory;
 mod record;
 mod sqlite;
 

@@ -7,9 +7,17 @@ mod beside;
 mod books;
 #[cfg(test)]
 mod fixture;
+#[cfg(test)]
+mod model;
 mod moves;
+#[cfg(test)]
+mod paging;
+#[cfg(test)]
+mod refusals;
 mod responses;
 mod rows;
+#[cfg(test)]
+mod sweeping;
 #[cfg(test)]
 mod tests;
 mod units;
