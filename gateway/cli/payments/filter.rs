@@ -120,7 +120,7 @@ mod tests {
         ] {
             assert_eq!(at(text).as_deref(), Ok(moment), "{text}");
         }
-        for bad in ["", "yesterday", "24", "2026-13-01", "99999999999y"] {
+        for bad in ["", "yesterday", "24", "2026", "2026-13-01"] {
             assert!(at(bad).is_err(), "{bad}");
         }
     }
