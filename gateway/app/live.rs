@@ -27,7 +27,7 @@ const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Whoever collects the money: asked directly for what it settles, and at its desk for payments.
 #[derive(Clone)]
-struct Collector {
+pub(super) struct Collector {
     facilitator: Arc<dyn Facilitator>,
     desk: Arc<Desk>,
 }
@@ -180,7 +180,7 @@ impl Keeper {
     }
 }
 
-fn market(
+pub(super) fn market(
     config: &Config,
     prices: crate::pricing::PriceTable,
     collector: Option<&Collector>,
@@ -221,7 +221,7 @@ async fn upstreams(config: &Config, earlier: &HashMap<Arc<str>, Arc<Upstream>>) 
     upstreams
 }
 
-fn collector(config: &Config, metrics: &Arc<Metrics>) -> Result<Option<Collector>, SetupError> {
+pub(super) fn collector(config: &Config, metrics: &Arc<Metrics>) -> Result<Option<Collector>, SetupError> {
     let Some(settings) = &config.facilitator else { return Ok(None) };
     let facilitator: Arc<dyn Facilitator> = Arc::new(Timed::new(Arc::new(facilitator(settings)?), Arc::clone(metrics)));
     let desk = Arc::new(Desk::new(Arc::clone(&facilitator), settings.concurrency));

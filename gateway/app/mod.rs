@@ -1,5 +1,6 @@
 //! Where concrete types meet: the store, the facilitator's client, Pingora's services. Nothing is decided here.
 
+mod beside;
 mod live;
 mod payers;
 mod secret;
@@ -20,6 +21,7 @@ use pingora::server::{RunArgs, Server};
 use pingora::services::listening::Service;
 use tokio::runtime::Runtime;
 
+pub use beside::{Beside, open_books};
 pub use live::facilitator;
 pub use stop::Stop;
 

@@ -36,6 +36,14 @@ pub(super) fn load(source: &SecretSource) -> Result<Zeroizing<Vec<u8>>, SecretEr
     }
 }
 
+/// Reads the gateway's own secret where there must be one: a new one would sell keys that the gateway does not know.
+pub(super) fn existing(source: &SecretSource) -> Result<Zeroizing<Vec<u8>>, SecretError> {
+    match source {
+        SecretSource::Given(_) => load(source),
+        SecretSource::File(path) => read(path),
+    }
+}
+
 /// Only if there is none: keys that were sold depend on the one that is there.
 fn make(path: &Path) -> std::io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;

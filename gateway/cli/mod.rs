@@ -3,6 +3,7 @@
 pub mod check;
 mod demo;
 pub mod explain;
+mod payments;
 mod run;
 
 use std::io::Write;
@@ -11,6 +12,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use self::payments::Payments;
 use crate::app;
 use crate::config::FacilitatorConfig;
 use crate::facilitator::Facilitator as _;
@@ -48,6 +50,9 @@ enum Command {
         /// Its URL, or its path.
         url: String,
     },
+    /// Look after payments: list, show, export, reconcile, resolve.
+    #[command(subcommand)]
+    Payments(Payments),
     /// Try it without money: a sample API, the gateway, and a sandbox facilitator in one process.
     Demo {
         /// Play a buyer through it, show each exchange, and end.
@@ -66,6 +71,7 @@ impl Cli {
             Command::Run { file } => run::run(&file),
             Command::Check { file, online } => check::run(&file, online.then_some(&ask)),
             Command::Explain { file, method, url } => explain::run(&file, &method, &url),
+            Command::Payments(payments) => payments.run(),
             Command::Demo { walk, port } => demo::run(walk, port),
         }
     }

@@ -11,6 +11,7 @@ mod charging;
 mod desk;
 #[cfg(test)]
 mod fixture;
+mod operator;
 mod plan_key;
 mod purchase;
 mod reconcile;
@@ -36,6 +37,7 @@ use tokio_util::task::TaskTracker;
 pub use accounts::{Account, Accounts, Reservation};
 pub use admit::{Admitted, Call, Pass};
 pub use desk::Desk;
+pub use operator::{Unruled, Word, moves_until};
 pub use purchase::{Sold, Status};
 pub use reconcile::Reconciled;
 pub use resolve::Chains;

@@ -137,7 +137,12 @@ impl ResourceServer {
         }
     }
 
-    async fn write_ending(&self, market: &Market, record: &Record, ending: &Ending) -> Result<(), StoreError> {
+    pub(super) async fn write_ending(
+        &self,
+        market: &Market,
+        record: &Record,
+        ending: &Ending,
+    ) -> Result<(), StoreError> {
         let id = &record.id;
         match ending {
             Ending::Settled(receipt) => {

@@ -3,7 +3,10 @@
 //! [`Ledger`] and [`KeyStore`] are two views of one database, since a sale writes both in one transaction. This file
 //! says what is asked of it; [`SqliteStore`] does it in a file beside the gateway.
 
+mod books;
 mod claims;
+#[cfg(test)]
+mod memory;
 mod record;
 mod sqlite;
 
@@ -11,9 +14,10 @@ use std::time::SystemTime;
 
 use async_trait::async_trait;
 
+pub use books::{Act, Books, Detail, Entry, Filter, GoodsFilter, Kept, Order};
 pub use claims::{Busy, Claim, Claims, Stage};
 pub use record::{Doubt, Record, Retention, Sale, StoredResponse, Swept};
-pub use sqlite::SqliteStore;
+pub use sqlite::{Alone, SqliteStore};
 
 use crate::payment::{PaymentId, Settling};
 use crate::plans::{KeyHash, Subscription, SubscriptionId, Units};

@@ -19,6 +19,7 @@ mod money_order;
 mod money_unknown;
 mod operators_view;
 mod paths;
+mod payments_commands;
 mod plans;
 mod reloading;
 mod screening;

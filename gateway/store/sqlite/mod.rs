@@ -3,11 +3,21 @@
 //! Readers have connections of their own; all writes go through one writer, which commits together what arrived
 //! together, so that concurrent payments share one sync of the disk.
 
+mod beside;
+mod books;
 #[cfg(test)]
 mod fixture;
+#[cfg(test)]
+mod model;
 mod moves;
+#[cfg(test)]
+mod paging;
+#[cfg(test)]
+mod refusals;
 mod responses;
 mod rows;
+#[cfg(test)]
+mod sweeping;
 #[cfg(test)]
 mod tests;
 mod units;
@@ -26,6 +36,7 @@ use sqlx::sqlite::{
 };
 use sqlx::{ConnectOptions as _, Connection as _, SqlSafeStr as _};
 
+pub use self::beside::Alone;
 use self::moves::SettlingRow;
 use self::responses::Responses;
 use self::writer::{Desk, Write, Writer, Written};
@@ -71,23 +82,6 @@ impl SqliteStore {
         Self::start(path, connection, retention, clock, Some(lock)).await
     }
 
-    /// Opens the file beside a gateway that may be running, for the operator's commands. What both do is safe, since
-    /// every move is checked by the database; nothing may be served from here.
-    ///
-    /// # Errors
-    /// [`StoreError::Failed`] if the file is not there or not of this version.
-    pub async fn open_beside(path: &Path, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
-        let mut connection = options(path).create_if_missing(false).connect().await?;
-        let version: Option<i64> =
-            sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations").fetch_one(&mut connection).await?;
-        if version != i64::try_from(MIGRATIONS.len()).ok() {
-            return Err(StoreError::Failed(format!("{} was written by another version of tollgate", path.display())));
-        }
-        // Responses are the gateway's own affair.
-        let retention = Retention { responses_bytes_max: 0, payments: None };
-        Self::start(path, connection, retention, clock, None).await
-    }
-
     async fn start(
         path: &Path,
         connection: SqliteConnection,
@@ -102,9 +96,10 @@ impl SqliteStore {
     }
 }
 
-const MIGRATIONS: [(&str, &str); 2] = [
+const MIGRATIONS: [(&str, &str); 3] = [
     ("payments and subscriptions", include_str!("schema/1_payments_and_subscriptions.sql")),
     ("recovery", include_str!("schema/2_recovery.sql")),
+    ("operator", include_str!("schema/3_operator.sql")),
 ];
 
 fn options(path: &Path) -> SqliteConnectOptions {

@@ -41,6 +41,10 @@ impl Responses {
         if size > room {
             return Ok(());
         }
+        let earlier = query("DELETE FROM responses WHERE payment_id = ?").bind(id.as_str());
+        if earlier.execute(&mut *connection).await?.rows_affected() > 0 {
+            self.bytes = None;
+        }
         let mut bytes = self.count(connection).await?;
         while bytes.saturating_add(size) > room {
             match evict(connection).await? {
@@ -48,16 +52,14 @@ impl Responses {
                 freed => bytes = bytes.saturating_sub(freed),
             }
         }
-        query(
-            "INSERT OR REPLACE INTO responses (payment_id, status, headers, body, expires_at) VALUES (?, ?, ?, ?, ?)",
-        )
-        .bind(id.as_str())
-        .bind(response.status.as_u16())
-        .bind(headers)
-        .bind(response.body.as_ref())
-        .bind(unix_millis(response.expires_at))
-        .execute(connection)
-        .await?;
+        query("INSERT INTO responses (payment_id, status, headers, body, expires_at) VALUES (?, ?, ?, ?, ?)")
+            .bind(id.as_str())
+            .bind(response.status.as_u16())
+            .bind(headers)
+            .bind(response.body.as_ref())
+            .bind(unix_millis(response.expires_at))
+            .execute(connection)
+            .await?;
         self.bytes = Some(bytes.saturating_add(size));
         Ok(())
     }

@@ -96,7 +96,7 @@ fn record(row: &SqliteRow) -> Result<Record, StoreError> {
 }
 
 /// The largest number stands for no end, as it was written.
-fn seconds(stored: i64) -> u64 {
+pub(super) fn seconds(stored: i64) -> u64 {
     if stored == i64::MAX { u64::MAX } else { stored.unsigned_abs() }
 }
 

@@ -7,11 +7,11 @@ use sqlx::sqlite::SqliteConnection;
 use tokio::sync::{mpsc, oneshot};
 
 use super::responses::Responses;
-use super::{moves, units};
+use super::{books, moves, units};
 use crate::clock::{Clock, unix_millis};
 use crate::payment::PaymentId;
 use crate::plans::{SubscriptionId, Units};
-use crate::store::{Doubt, Sale, StoreError, StoredResponse, Swept, Usage};
+use crate::store::{Act, Doubt, Sale, StoreError, StoredResponse, Swept, Usage};
 
 /// The most writes in one transaction, and the most that wait for the next.
 const BATCH_MAX: usize = 1024;
@@ -33,6 +33,7 @@ pub(super) enum Write {
     Lease { id: SubscriptionId, want: Units },
     Report { usages: Vec<Usage> },
     Sweep,
+    Note(Act),
 }
 
 /// What came of it.
@@ -154,6 +155,7 @@ async fn apply(
         Write::Keep { id, response } => responses.keep(connection, id, response).await?,
         Write::Lease { id, want } => return units::lease(connection, id, *want).await.map(Written::Leased),
         Write::Report { usages } => units::report(connection, usages).await?,
+        Write::Note(act) => books::note(connection, act).await?,
         Write::Sweep => return responses.sweep(connection, now).await.map(Written::Swept),
     }
     Ok(Written::Done)

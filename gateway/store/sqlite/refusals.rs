@@ -1,0 +1,112 @@
+//! The database itself refuses what must not happen, whoever asks for it.
+
+use sqlx::AssertSqlSafe;
+
+use super::fixture::{Fixture, payment};
+use super::*;
+use crate::payment::State;
+
+const STATES: [State; 5] = [State::Settling, State::Settled, State::Delivered, State::Voided, State::Unknown];
+
+/// Which states may follow a state.
+fn next(state: State) -> &'static [State] {
+    match state {
+        State::Settling => &[State::Settled, State::Voided, State::Unknown],
+        State::Unknown => &[State::Settled, State::Voided, State::Unknown],
+        State::Settled => &[State::Delivered],
+        State::Voided => &[State::Settling],
+        State::Delivered => &[],
+    }
+}
+
+fn steps(state: State) -> &'static [&'static str] {
+    match state {
+        State::Settling => &["settling"],
+        State::Unknown => &["settling", "unknown"],
+        State::Settled => &["settling", "settled"],
+        State::Delivered => &["settling", "settled", "delivered"],
+        State::Voided => &["settling", "voided"],
+    }
+}
+
+/// A connection like anybody's, past all our code.
+async fn anybody(fixture: &Fixture) -> SqliteConnection {
+    options(&fixture.path()).connect().await.unwrap()
+}
+
+#[tokio::test]
+async fn every_move_that_is_none_is_refused_by_the_database() {
+    let fixture = Fixture::new().await;
+    let mut connection = anybody(&fixture).await;
+    let mut nonce = 0;
+    for from in STATES {
+        for to in STATES {
+            nonce += 1;
+            let presented = payment(nonce);
+            for step in steps(from) {
+                fixture.apply(step, &presented).await.unwrap();
+            }
+            let moved = sqlx::query("UPDATE payments SET state = ?, receipt = coalesce(receipt, '{}') WHERE id = ?")
+                .bind(to.as_str())
+                .bind(presented.id.as_str())
+                .execute(&mut connection)
+                .await;
+            assert_eq!(moved.is_ok(), next(from).contains(&to), "{from} to {to}: {moved:?}");
+            let now: String = sqlx::query_scalar("SELECT state FROM payments WHERE id = ?")
+                .bind(presented.id.as_str())
+                .fetch_one(&mut connection)
+                .await
+                .unwrap();
+            assert_eq!(now, if moved.is_ok() { to.as_str() } else { from.as_str() });
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_payment_begins_as_settling_and_ends_only_when_it_is_over() {
+    let fixture = Fixture::new().await;
+    let mut connection = anybody(&fixture).await;
+    for (nonce, state) in (1..).zip(STATES) {
+        let presented = payment(nonce);
+        for step in steps(state) {
+            fixture.apply(step, &presented).await.unwrap();
+        }
+        let copy =
+            "INSERT INTO payments (id, state, offer, version, network, chain, asset, amount, pay_to, valid_before,
+                                          request, receipt, created_at, updated_at)
+                    SELECT id || 'x', state, offer, version, network, chain, asset, amount, pay_to, valid_before,
+                           request, receipt, created_at, updated_at FROM payments WHERE id = ?";
+        let begun = sqlx::query(copy).bind(presented.id.as_str()).execute(&mut connection).await;
+        assert_eq!(begun.is_ok(), state == State::Settling, "{state}: {begun:?}");
+        let ended =
+            sqlx::query("DELETE FROM payments WHERE id = ?").bind(presented.id.as_str()).execute(&mut connection).await;
+        assert_eq!(ended.is_ok(), matches!(state, State::Delivered | State::Voided), "{state}: {ended:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_would_cost_somebody_is_refused_by_the_database() {
+    let fixture = Fixture::new().await;
+    let sold = fixture.sell(1, 10).await;
+    fixture.lease(&sold, 4).await;
+    fixture.settling(&payment(2)).await.unwrap();
+    let note = "INSERT INTO operator_acts (at, payment_id, act, detail) VALUES (1, 'pay_1', 'a', 'b')";
+    let mut connection = anybody(&fixture).await;
+    sqlx::query(note).execute(&mut connection).await.unwrap();
+    for statement in [
+        "UPDATE payments SET state = 'paid'",
+        "UPDATE payments SET state = 'settled' WHERE state = 'settling'",
+        "UPDATE subscriptions SET used = 7000",
+        "UPDATE subscriptions SET leased = 10001",
+        "UPDATE subscriptions SET used = -1",
+        "INSERT INTO keys SELECT hash, subscription_id, 0 FROM keys",
+        "INSERT INTO keys VALUES (x'00', 'sub_of_nobody', 0)",
+        "DELETE FROM subscriptions",
+        "UPDATE operator_acts SET detail = 'c'",
+        "DELETE FROM operator_acts",
+    ] {
+        let refused = sqlx::query(AssertSqlSafe(statement)).execute(&mut connection).await;
+        assert!(refused.is_err(), "{statement}: {refused:?}");
+    }
+    assert_eq!((fixture.used(&sold).await, fixture.lease(&sold, 10).await), (0, 6));
+}
