@@ -14,6 +14,8 @@ fn env(name: &str) -> Option<String> {
     let value = match name {
         "TOKEN" => "Bearer abc",
         "BARE_TOKEN" => "abc",
+        "RPC_URL" => "https://rpc.example.com/v2/do-not-print-me?key=do-not-print-me",
+        "PLAIN_RPC_URL" => "http://rpc.example.com/do-not-print-me",
         "SHORT" => "too short",
         "EMPTY" => "",
         _ => return None,

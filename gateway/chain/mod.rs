@@ -1,8 +1,8 @@
 //! What became of a payment, as the chain tells it: for settlements whose outcome the facilitator did not say.
 //!
 //! This file says what the gateway asks of a chain; `evm` and `solana` ask an RPC server of the operator's by JSON-RPC.
-//! Not for settling: nothing here can move money. The one payment kinds that can be looked up are EIP-3009
-//! authorizations and Solana transactions.
+//! Not for settling: nothing here can move money. EIP-3009 authorizations and Solana transactions can be looked up,
+//! Permit2 and all else cannot.
 //!
 //! A [`Sighting`] is believed, so everything that is not plain becomes a [`ChainError`], and the payment stays unknown.
 //! Blocks are believed as soon as the server shows them, one confirmation deep, as facilitators do: a reorganisation

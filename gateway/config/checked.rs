@@ -138,6 +138,8 @@ pub struct Receiver {
     pub pay_to: Address,
     /// Seconds from signing until the payment must be settled; 60 unless said otherwise.
     pub max_timeout_seconds: u64,
+    /// The RPC server that is asked about payments whose outcome is unknown. A secret: it may have a key in it.
+    pub rpc_url: Option<Secret>,
 }
 
 impl Receiver {

@@ -122,8 +122,8 @@ impl Chain for Evm {
     async fn look_up(&self, sought: &Sought) -> Result<Sighting, ChainError> {
         let payment = Payment::of(sought)?;
         self.check_chain().await?;
-        // The state is the one after this very block. If it were a later one, the nonce could be used between the two,
-        // and if it were an earlier one, "not used" and "too late" could both be wrong of the block between.
+        // The state is asked of this very block: in an older one the nonce may be unused although a block before this
+        // one has used it in time, and that would pass for expired.
         let tip = self.block(None).await?;
         if !self.is_used(&payment, &tip).await? {
             let is_over = tip.timestamp.0 >= payment.valid_before;

@@ -36,6 +36,12 @@ fn signature(number: u64) -> String {
     bs58::encode([[5; 56].as_slice(), &number.to_be_bytes()].concat()).into_string()
 }
 
+/// Which transaction has this signature.
+fn number(signature: &Value) -> u64 {
+    let bytes = bs58::decode(signature.as_str().unwrap()).into_vec().unwrap();
+    u64::from_be_bytes(bytes[56..].try_into().unwrap())
+}
+
 /// A transaction on the chain.
 #[derive(Debug, Clone)]
 struct Landed {
@@ -76,20 +82,18 @@ impl Server {
                 self.time.into()
             }
             "getSignaturesForAddress" => self.page(params),
-            "getTransaction" => self
-                .history
-                .iter()
-                .find(|landed| signature(landed.number) == params[0])
-                .map_or(Value::Null, transaction),
+            "getTransaction" => {
+                self.history.iter().find(|landed| landed.number == number(&params[0])).map_or(Value::Null, transaction)
+            }
             other => panic!("{other} is not asked for"),
         })
     }
 
     fn page(&self, params: &Value) -> Value {
         assert_eq!((&params[0], &params[1]["minContextSlot"]), (&base58(2).into(), &SLOT.into()));
-        let before = params[1].get("before").map_or(0, |before| {
-            1 + self.history.iter().position(|landed| signature(landed.number) == *before).unwrap()
-        });
+        let before = params[1]
+            .get("before")
+            .map_or(0, |before| 1 + self.history.iter().position(|landed| landed.number == number(before)).unwrap());
         let entry = |landed: &Landed| {
             json!({"signature": signature(landed.number), "slot": 1, "err": landed.err, "memo": null,
                 "blockTime": landed.time, "confirmationStatus": "finalized"})

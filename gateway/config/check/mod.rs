@@ -74,7 +74,7 @@ pub(super) struct Sold {
 /// Checks a whole file.
 pub(super) fn config(root: &Section<'_>, around: &Surroundings<'_>) -> Config {
     let server = server::check(root, around);
-    let receivers = receivers::check(root);
+    let receivers = receivers::check(root, around);
     let upstreams = upstream::check(root, &server.listen);
     let plans = plan::check(root, &server, &receivers);
     let routes = routes::check(root, &server, &receivers, &upstreams);

@@ -3,15 +3,16 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::asset;
 use super::quantity::duration;
-use crate::config::Receiver;
+use super::url::{Location, LocationError};
+use super::{Surroundings, asset, secret};
 use crate::config::document::Section;
 use crate::config::field::Field;
-use crate::money::{Address, Asset, Network};
+use crate::config::{Receiver, Secret};
+use crate::money::{Address, Asset, Family, Network};
 use crate::x402::networks::{self, KnownNetwork, NETWORKS};
 
-const NETWORK_KEYS: &[&str] = &["asset", "max_timeout"];
+const NETWORK_KEYS: &[&str] = &["asset", "max_timeout", "rpc_url", "allow_http"];
 const TIMEOUTS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
 const USUAL_TIMEOUT_SECONDS: u64 = 60;
 
@@ -34,7 +35,7 @@ struct Named<'a> {
 }
 
 /// `[pay_to]` and `[networks.NAME]`.
-pub(super) fn check(root: &Section<'_>) -> Receivers {
+pub(super) fn check(root: &Section<'_>, around: &Surroundings<'_>) -> Receivers {
     let before = root.report().count();
     let pay_to = named(root.field("pay_to"), "a table like { base = \"0x…\" }");
     let none_named = pay_to.is_empty() && root.report().count() == before;
@@ -47,7 +48,7 @@ pub(super) fn check(root: &Section<'_>) -> Receivers {
     }
     let list = pay_to.iter().filter_map(|receiver| {
         let settings = settings.iter().find(|setting| setting.network == receiver.network);
-        check_one(receiver, settings)
+        check_one(receiver, settings, around)
     });
     Receivers { list: list.collect(), all_sound: root.report().count() == before, none_named }
 }
@@ -78,10 +79,11 @@ fn network(key: &str) -> Option<(Network, Option<&'static KnownNetwork>)> {
     }
 }
 
-fn check_one(receiver: &Named<'_>, settings: Option<&Named<'_>>) -> Option<Receiver> {
+fn check_one(receiver: &Named<'_>, settings: Option<&Named<'_>>, around: &Surroundings<'_>) -> Option<Receiver> {
     let section = settings.and_then(|settings| settings.field.section(NETWORK_KEYS));
     let timeout = section.as_ref().and_then(|section| section.field("max_timeout"));
     let timeout = timeout.and_then(|field| seconds(&field)).unwrap_or(USUAL_TIMEOUT_SECONDS);
+    let rpc_url = section.as_ref().and_then(|section| rpc_url(section, &receiver.network, around));
     let pay_to = address(&receiver.field, &receiver.network);
     let asset = section.as_ref().and_then(|section| section.field("asset"));
     let assets = match (asset, receiver.known) {
@@ -105,7 +107,32 @@ fn check_one(receiver: &Named<'_>, settings: Option<&Named<'_>>) -> Option<Recei
         assets,
         pay_to,
         max_timeout_seconds: timeout,
+        rpc_url,
     })
+}
+
+/// The chain's RPC server. Its URL is a secret, as many providers put a key into it: no report shows it.
+fn rpc_url(section: &Section<'_>, network: &Network, around: &Surroundings<'_>) -> Option<Secret> {
+    let field = section.field("rpc_url")?;
+    let allow_http = section.field("allow_http").and_then(|field| field.flag()).unwrap_or(false);
+    let url = match field.is_text() {
+        true => Secret::new(field.text("")?.to_owned()),
+        false => secret::read(&field, around)?,
+    };
+    if network.family() == Family::Other {
+        field.wrong("is of no use here, payments can be looked up on EVM networks and Solana only");
+    }
+    // Some providers put the key into a query, which a base URL has none of.
+    let base = url.reveal().split_once('?').map_or(url.reveal(), |(base, _)| base);
+    match Location::base(base) {
+        Err(error) => field.wrong(error),
+        Ok(_) if url.reveal().parse::<http::Uri>().is_err() => field.wrong(LocationError::Form),
+        Ok(location) if !location.tls && !location.is_loopback() && !allow_http => {
+            field.wrong("believes whoever is on the way, https:// would be right, or allow_http = true");
+        }
+        Ok(_) => {}
+    }
+    Some(url)
 }
 
 /// The operator's asset, then the others that are known on the network.
