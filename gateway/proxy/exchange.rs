@@ -7,6 +7,7 @@ use super::Snapshot;
 use super::facts::Facts;
 use super::kept::Kept;
 use super::upstream::Upstream;
+use crate::crash::crash_point;
 use crate::payment::PaymentId;
 use crate::pricing::Route;
 use crate::resource_server::{Denial, Pass, Settled, Sold};
@@ -65,6 +66,7 @@ impl Exchange {
     pub(super) fn keep(&mut self, response: &ResponseHeader) {
         let (Some(snapshot), Some(facts)) = (&self.snapshot, &self.facts) else { return };
         let room = snapshot.market.risk.replay_body_bytes_max;
+        crash_point!("header.leaving");
         self.kept = if self.earned { Kept::begin(response, &facts.method, room) } else { None };
     }
 

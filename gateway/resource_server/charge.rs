@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use super::desk::Work;
 use super::{Admission, Denial, Market, Pass, ResourceServer, Settled, Verified};
+use crate::crash::crash_point;
 use crate::facilitator::{Verdict, says_used};
 use crate::money::Address;
 use crate::payment::{Claimed, Goods, Presented, Refused, Shortfall, State};
@@ -31,6 +32,7 @@ impl ResourceServer {
         safe: bool,
     ) -> Result<Admission, Denial> {
         let (claim, record) = self.claim(market, &presented, REPEAT_WAIT).await?;
+        crash_point!("claim.taken");
         if let Some(record) = record.filter(|record| record.state != State::Voided) {
             return self.recover_call(market, presented, &goods, claim, *record, safe).await;
         }
@@ -74,7 +76,9 @@ impl ResourceServer {
 
     /// Asks the facilitator whether a claimed payment is good.
     pub(super) async fn check(&self, market: &Market, claimed: Claimed<Claim>) -> Result<Checked, Denial> {
+        crash_point!("verify.asking");
         let verdict = market.desk()?.place(Work::Waiting).await?.verify(&claimed.presented().request).await;
+        crash_point!("verify.answered");
         match verdict {
             Ok(Verdict::Valid { payer }) => {
                 if contradicts(claimed.presented(), payer.as_deref()) {

@@ -5,6 +5,7 @@ use super::charge::{Checked, not_taken};
 use super::desk::Work;
 use super::recover::is_the_buyer;
 use super::{Denial, Market, ResourceServer};
+use crate::crash::crash_point;
 use crate::money::{Address, Family, Network};
 use crate::payment::{Claimed, Goods, PaymentId, Presented, Shortfall, State};
 use crate::plans::{Plan, Subscription, SubscriptionId, Units};
@@ -64,6 +65,7 @@ impl ResourceServer {
 
     async fn sell(&self, market: &Market, plan: &Plan, presented: Presented) -> Result<Sold, Denial> {
         let (claim, record) = self.claim(market, &presented, REPEAT_WAIT).await?;
+        crash_point!("sale.claimed");
         if let Some(record) = record.filter(|record| record.state != State::Voided) {
             if !is_the_buyer(&presented, &record) {
                 return Err(Denial::Spent(presented.id, None));
@@ -79,6 +81,7 @@ impl ResourceServer {
             Checked::Verified(verified) => self.settle(market, verified, Work::Waiting).await?,
             Checked::Landed(verified, receipt) => self.book_landed(verified, receipt).await?,
         };
+        crash_point!("sale.booked");
         self.sold(settled.presented.clone(), settled.receipt.clone(), false).await
     }
 
@@ -111,6 +114,7 @@ impl ResourceServer {
         })?;
         let key = self.keys.derive(&subscription.key_prefix, presented.id.as_str(), subscription.id.as_str());
         self.ledger.delivered(&presented.id, None).await?;
+        crash_point!("sale.delivered");
         Ok(Sold { presented, subscription, key, receipt, repeated })
     }
 }
