@@ -16,8 +16,8 @@ use crate::rng::Rng;
 use crate::run::Work;
 use crate::story::{Moment, Story};
 
-/// How often a healed gateway is asked for what stays unknown.
-const TRIES_HEALED: u32 = 4;
+/// How often something is asked for in vain before the buyer turns to the next, and comes back at the end.
+const TRIES: u32 = 10;
 /// A payment that was refused is signed anew so often.
 const SIGNED_MAX: usize = 3;
 /// Between two tries, while the gateway may be dead.
@@ -93,7 +93,7 @@ enum Next {
 }
 
 impl Buyer {
-    /// Wants one thing after the other until everything is healed.
+    /// Wants one thing after the other until everything is healed, and then once more what is still open.
     pub(crate) fn live(mut self) -> Vec<Intent> {
         let wallet = DemoWallet::random().unwrap();
         let mut intents = Vec::new();
@@ -103,60 +103,51 @@ impl Buyer {
                 Work::Purchases => &Wish::Plan,
                 Work::Both => self.rng.one_of(&[Wish::Get, Wish::Upfront, Wish::Post, Wish::Plan]),
             };
-            intents.push(self.pursue(wish, &wallet));
+            // Some leave when the first answer is lost, and never learn what became of the money.
+            let tries = if self.rng.is(15) { 1 } else { TRIES };
+            let mut intent = Intent { wish, payments: Vec::new(), ending: Ending::Open };
+            self.pursue(&mut intent, &wallet, tries);
+            if tries == 1 && intent.ending == Ending::Open {
+                intent.ending = Ending::GaveUp;
+            }
+            intents.push(intent);
+        }
+        for intent in intents.iter_mut().filter(|intent| intent.ending == Ending::Open) {
+            self.pursue(intent, &wallet, TRIES);
         }
         intents
     }
 
-    fn pursue(&mut self, wish: Wish, wallet: &DemoWallet) -> Intent {
-        let mut intent = Intent { wish, payments: Vec::new(), ending: Ending::GaveUp };
-        // One in eight leaves when the first answer is lost, and never learns what became of the money.
-        let (patient, mut tries, begun) = (!self.rng.is(12), 0, Instant::now());
-        let mut signs = true;
-        while begun.elapsed() < PATIENCE {
-            if signs {
-                let Some(paid) = self.sign(wish, wallet) else {
-                    if self.is_healed() {
-                        break;
+    /// Sends the same payment until it brings something, or as often as there is patience.
+    fn pursue(&mut self, intent: &mut Intent, wallet: &DemoWallet, mut tries: u32) {
+        let begun = Instant::now();
+        while begun.elapsed() < PATIENCE && tries > 0 {
+            if intent.payments.last().is_none_or(|paid| paid.refused) {
+                match self.sign(intent.wish, wallet) {
+                    _ if intent.payments.len() == SIGNED_MAX => intent.ending = Ending::GaveUp,
+                    Some(paid) => intent.payments.push(paid),
+                    None if self.is_healed() => intent.ending = Ending::GaveUp,
+                    None => {
+                        sleep(PAUSE);
+                        continue;
                     }
-                    sleep(PAUSE);
-                    continue;
-                };
-                intent.payments.push(paid);
-                signs = false;
+                }
             }
-            let signed = intent.payments.len();
-            let paid = intent.payments.last_mut().unwrap();
-            match self.send(wish, paid) {
+            let Some(paid) = intent.payments.last_mut().filter(|_| intent.ending == Ending::Open) else { return };
+            match self.send(intent.wish, paid) {
                 Next::Have(what) => {
-                    self.note(wish, paid, what);
-                    self.once_more(wish, paid);
+                    self.note(intent.wish, paid, what);
+                    self.once_more(intent.wish, paid);
                     intent.ending = Ending::Delivered;
-                    break;
                 }
-                Next::Spent => {
-                    intent.ending = Ending::Spent;
-                    break;
-                }
-                Next::SignAnew => {
-                    paid.refused = true;
-                    signs = true;
-                    if signed == SIGNED_MAX {
-                        break;
-                    }
-                }
-                Next::Again if !patient => break,
+                Next::Spent => intent.ending = Ending::Spent,
+                Next::SignAnew => paid.refused = true,
                 Next::Again => {
-                    tries += u32::from(self.is_healed());
-                    if tries == TRIES_HEALED {
-                        intent.ending = Ending::Open;
-                        break;
-                    }
+                    tries -= 1;
                     sleep(PAUSE);
                 }
             }
         }
-        intent
     }
 
     /// Some ask for the same again although they have it: they get the same, or nothing.
@@ -222,6 +213,11 @@ fn read(wish: Wish, answer: io::Result<Answer>) -> (String, Next) {
 impl Wish {
     fn method(self) -> &'static str {
         if self == Self::Post { "POST" } else { "GET" }
+    }
+
+    /// Whether asking for it again does no work twice.
+    pub(crate) fn is_safe(self) -> bool {
+        self != Self::Post
     }
 
     fn target(self) -> &'static str {

@@ -9,7 +9,7 @@ use crate::http::ask;
 use crate::ledger::Rows;
 use crate::run::Plan;
 use crate::story::{Moment, Story};
-use crate::totals::Totals;
+use crate::totals::{INTENTS, Totals};
 use crate::upstream::Hit;
 
 /// Everything that is known at the end of a run.
@@ -44,7 +44,7 @@ pub(crate) fn judge(evidence: &Evidence<'_>, totals: &mut Totals) {
         totals.fault(evidence, strange, Fault::Wrong, "nobody signed it");
     }
     for intent in evidence.intents {
-        totals.intents += 1;
+        totals.add(INTENTS, 1);
         let moved: u32 = intent.payments.iter().map(|paid| evidence.moved(&paid.id)).sum();
         if moved > 1 {
             totals.fault(evidence, &intent.payments[0].id, Fault::Twice, "one intent was paid twice");
@@ -75,20 +75,23 @@ fn payment(evidence: &Evidence<'_>, intent: &Intent, paid: &Paid, totals: &mut T
         ("unknown", moved) if !moved || !evidence.plan.can_stay_unknown() => {
             fault(Fault::Lost, "it is unknown although it can be known");
         }
+        ("settled", true) if !delivered && intent.wish.is_safe() && intent.ending != Ending::GaveUp => {
+            fault(Fault::Lost, "it is owed for ever, although asking for it again does no harm");
+        }
         ("delivered", true) if !delivered && intent.ending != Ending::GaveUp => {
             fault(Fault::Lost, "the ledger has it as delivered, and the buyer has nothing");
         }
         _ => {}
     }
     let again = match intent.wish {
-        Wish::Plan => sale(evidence, intent, paid, &mut fault),
+        Wish::Plan => sale(evidence, paid, &mut fault),
         _ => call(evidence, intent.wish, paid, &mut fault),
     };
     totals.count(&state, moved, delivered, again);
 }
 
 /// A purchase that was paid brings one key, the same each time, and the key opens what it is for.
-fn sale(evidence: &Evidence<'_>, intent: &Intent, paid: &Paid, fault: &mut dyn FnMut(Fault, &str)) -> u64 {
+fn sale(evidence: &Evidence<'_>, paid: &Paid, fault: &mut dyn FnMut(Fault, &str)) -> u64 {
     let keys: BTreeSet<_> = paid.delivered.iter().map(|(_, key)| key).collect();
     if keys.len() > 1 {
         fault(Fault::Wrong, "one sale brought several keys");
@@ -99,10 +102,6 @@ fn sale(evidence: &Evidence<'_>, intent: &Intent, paid: &Paid, fault: &mut dyn F
         if !opens.is_ok_and(|answer| matches!(answer.status, 200 | 500)) {
             fault(Fault::Lost, "the key opens nothing");
         }
-    }
-    let is_settled = evidence.rows.get(&paid.id).is_some_and(|(state, _)| state == "settled");
-    if is_settled && intent.ending != Ending::GaveUp {
-        fault(Fault::Lost, "a plan is paid for, and its buyer has no key");
     }
     0
 }

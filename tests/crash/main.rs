@@ -33,9 +33,9 @@ mod story;
 mod totals;
 mod upstream;
 
-use rng::Rng;
-use run::{Kill, Plan, Work};
-use totals::Totals;
+use run::Plan;
+#[cfg(feature = "crash-points")]
+use {rng::Rng, run::Kill, run::Work};
 
 const SEED: u64 = 1;
 /// Runs with kills at random, unless the environment says how many.
@@ -48,27 +48,27 @@ fn number(variable: &str, usual: u64) -> u64 {
 #[test]
 fn no_payment_is_lost_or_charged_twice_whenever_the_gateway_is_killed() {
     let (runs, seed) = (number("TOLLGATE_CRASH_RUNS", RUNS), number("TOLLGATE_CRASH_SEED", SEED));
-    let mut totals = Totals::default();
-    for seed in seed..seed + runs {
-        run::run(&Plan::random(seed), &mut totals);
-    }
+    let totals = run::run_all((seed..seed + runs).map(Plan::random).collect());
     totals.report(&format!("seeds {seed} to {}", seed + runs - 1));
 }
 
 #[cfg(feature = "crash-points")]
 #[test]
 fn no_payment_is_lost_or_charged_twice_at_any_point() {
-    let mut totals = Totals::default();
+    let mut plans = Vec::new();
     for work in [Work::Calls, Work::Purchases] {
         let points: Vec<_> = points::POINTS.iter().filter(|point| point.is_reached_by(work)).collect();
         for (seed, points) in (SEED..).zip(points.chunks(4)) {
             let mut rng = Rng::new(seed);
             let kills = points.iter().map(|point| Kill::at(point, &mut rng)).collect();
-            run::run(&Plan { kills, ..Plan::of(seed, work) }, &mut totals);
+            plans.push(Plan { kills, ..Plan::of(seed, work) });
         }
-        for point in points {
+    }
+    let totals = run::run_all(plans);
+    totals.report("every point");
+    for work in [Work::Calls, Work::Purchases] {
+        for point in points::POINTS.iter().filter(|point| point.is_reached_by(work)) {
             assert!(totals.has_struck(point.name, work), "{} was not reached by {work:?}", point.name);
         }
     }
-    totals.report("every point");
 }

@@ -3,58 +3,76 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::judge::{Evidence, Fault};
 use crate::run::Work;
 
-/// Stories that are told in full.
-const STORIES_MAX: usize = 3;
+/// Stories that are told in full, of each worker.
+const STORIES_MAX: usize = 2;
+
+/// What is counted, in the order of the table.
+const COUNTED: [&str; 12] = [
+    RUNS,
+    KILLS,
+    INTENTS,
+    "payments signed",
+    "money moved",
+    "delivered",
+    "owed: settled in the ledger",
+    "listed: unknown there",
+    "kept for who went away",
+    "not paid: voided",
+    "not paid: never asked for",
+    "served again after a crash",
+];
+pub(crate) const RUNS: &str = "runs";
+const KILLS: &str = "kills";
+pub(crate) const INTENTS: &str = "intents";
+/// A life that was to end at a point which nobody came by.
+pub(crate) const NOT_REACHED: &str = "kill -9, point not reached";
 
 /// What all runs came to.
 #[derive(Debug, Default)]
 pub(crate) struct Totals {
-    pub(crate) runs: u64,
-    pub(crate) intents: u64,
-    kills: BTreeMap<&'static str, u64>,
-    struck: BTreeSet<(&'static str, Work)>,
-    payments: u64,
-    moved: u64,
-    delivered: u64,
-    /// Paid, not delivered, and the ledger says so.
-    owed: u64,
-    /// Paid, and the ledger says that nobody knows.
-    listed: u64,
-    /// Noted as delivered, while the buyer had gone away.
-    left: u64,
-    voided: u64,
-    never_asked: u64,
-    again: u64,
+    counts: BTreeMap<&'static str, u64>,
+    kills: BTreeMap<(&'static str, Work), u64>,
     faults: Vec<(Fault, u64)>,
 }
 
 impl Totals {
     pub(crate) fn killed(&mut self, how: &'static str, work: Work) {
-        *self.kills.entry(how).or_default() += 1;
-        self.struck.insert((how, work));
+        self.add(KILLS, 1);
+        *self.kills.entry((how, work)).or_default() += 1;
     }
 
     #[cfg(feature = "crash-points")]
     pub(crate) fn has_struck(&self, point: &'static str, work: Work) -> bool {
-        self.struck.contains(&(point, work))
+        self.kills.contains_key(&(point, work))
+    }
+
+    pub(crate) fn add(&mut self, what: &'static str, number: u64) {
+        *self.counts.entry(what).or_default() += number;
     }
 
     /// Counts a payment by what became of it.
     pub(crate) fn count(&mut self, state: &str, moved: bool, delivered: bool, again: u64) {
-        self.payments += 1;
-        self.moved += u64::from(moved);
-        self.again += again;
+        self.add("payments signed", 1);
+        self.add("money moved", u64::from(moved));
+        self.add("served again after a crash", again);
         let class = match (state, moved, delivered) {
-            (_, true, true) => &mut self.delivered,
-            ("settled", true, false) => &mut self.owed,
-            ("unknown", true, false) => &mut self.listed,
-            ("delivered", true, false) => &mut self.left,
-            ("voided", false, false) => &mut self.voided,
-            ("", false, false) => &mut self.never_asked,
+            (_, true, true) => "delivered",
+            ("settled", true, false) => "owed: settled in the ledger",
+            ("unknown", true, false) => "listed: unknown there",
+            ("delivered", true, false) => "kept for who went away",
+            ("voided", false, false) => "not paid: voided",
+            ("", false, false) => "not paid: never asked for",
             // A fault, which is counted as such.
             _ => return,
         };
-        *class += 1;
+        self.add(class, 1);
+    }
+
+    /// Takes in what another worker has counted.
+    pub(crate) fn merge(&mut self, other: Self) {
+        other.counts.into_iter().for_each(|(what, number)| self.add(what, number));
+        other.kills.into_iter().for_each(|(how, times)| *self.kills.entry(how).or_default() += times);
+        self.faults.extend(other.faults);
     }
 
     /// Notes a fault, and tells its story.
@@ -64,13 +82,11 @@ impl Totals {
         if self.faults.len() > STORIES_MAX {
             return;
         }
-        let logged: String = evidence
-            .log
-            .lines()
-            .filter(|line| line.contains(payment))
-            .fold(String::new(), |all, line| all + "  " + line + "\n");
+        let logged = evidence.log.lines().filter(|line| line.contains(payment));
+        let logged: String = logged.map(|line| format!("  {line}\n")).collect();
         println!(
-            "\n{fault:?}: {what}\nTOLLGATE_CRASH_SEED={seed}, {:?}\n{payment}, in the ledger {:?}\n{}the gateway's log:\n{logged}",
+            "\n{fault:?}: {what}\nTOLLGATE_CRASH_SEED={seed}, {:?}\n{payment}, in the ledger {:?}\n{}\
+             the gateway's log:\n{logged}",
             evidence.plan,
             evidence.rows.get(payment),
             evidence.story.of(payment),
@@ -83,35 +99,19 @@ impl Totals {
     /// If there was a fault, or nothing was tried.
     #[track_caller]
     pub(crate) fn report(&self, title: &str) {
-        let count = |fault| self.faults.iter().filter(|(other, _)| *other == fault).count();
-        let kills: u64 = self.kills.values().sum();
-        println!("\ncrashes, {title}");
-        for (how, times) in &self.kills {
-            println!("  {how:<28}{times:>7}");
+        let (mut table, mut ways) = (format!("\ncrashes, {title}\n"), BTreeMap::<_, u64>::new());
+        self.kills.iter().for_each(|((how, _), times)| *ways.entry(*how).or_default() += times);
+        let counted = COUNTED.iter().map(|what| (*what, self.counts.get(what).copied().unwrap_or_default()));
+        for (what, number) in ways.into_iter().map(|(how, times)| (how, times)).chain(counted) {
+            table.push_str(&format!("{what:<30}{number:>7}\n"));
         }
-        for (what, number) in [
-            ("runs", self.runs),
-            ("kills", kills),
-            ("intents", self.intents),
-            ("payments signed", self.payments),
-            ("money moved", self.moved),
-            ("delivered", self.delivered),
-            ("owed: settled in the ledger", self.owed),
-            ("listed: unknown there", self.listed),
-            ("kept for who went away", self.left),
-            ("not paid: voided", self.voided),
-            ("not paid: never asked for", self.never_asked),
-            ("served again after a crash", self.again),
-        ] {
-            println!("{what:<30}{number:>7}");
+        for fault in [Fault::Twice, Fault::Free, Fault::Lost, Fault::Wrong] {
+            let number = self.faults.iter().filter(|(other, _)| *other == fault).count();
+            table.push_str(&format!("{:<30}{number:>7}\n", format!("{fault:?}").to_uppercase()));
         }
-        for (what, fault) in
-            [("TWICE", Fault::Twice), ("FREE", Fault::Free), ("LOST", Fault::Lost), ("WRONG", Fault::Wrong)]
-        {
-            println!("{what:<30}{:>7}", count(fault));
-        }
+        println!("{table}");
         let seeds: BTreeSet<_> = self.faults.iter().map(|(_, seed)| seed).collect();
         assert!(self.faults.is_empty(), "{} faults, with the seeds {seeds:?}", self.faults.len());
-        assert!(self.delivered > 0, "nothing was delivered");
+        assert!(self.counts.get("delivered").is_some_and(|delivered| *delivered > 0), "nothing was delivered");
     }
 }
