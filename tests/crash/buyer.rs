@@ -18,6 +18,8 @@ use crate::story::{Moment, Story};
 
 /// How often something is asked for in vain before the buyer turns to the next, and comes back at the end.
 const TRIES: u32 = 10;
+/// Enough for the gateway to come back.
+const TRIES_ONCE_MORE: u32 = 40;
 /// A payment that was refused is signed anew so often.
 const SIGNED_MAX: usize = 3;
 /// Between two tries, while the gateway may be dead.
@@ -152,10 +154,16 @@ impl Buyer {
 
     /// Some ask for the same again although they have it: they get the same, or nothing.
     fn once_more(&mut self, wish: Wish, paid: &mut Paid) {
-        if self.rng.is(40)
-            && let Next::Have(what) = self.send(wish, paid)
-        {
-            self.note(wish, paid, what);
+        if !self.rng.is(40) {
+            return;
+        }
+        for _ in 0..TRIES_ONCE_MORE {
+            match self.send(wish, paid) {
+                Next::Have(what) => return self.note(wish, paid, what),
+                Next::Again => sleep(PAUSE),
+                Next::SignAnew => return paid.refused = true,
+                Next::Spent => return,
+            }
         }
     }
 

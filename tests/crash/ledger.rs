@@ -22,7 +22,7 @@ pub(crate) fn rows(file: &Path) -> Rows {
 pub(crate) fn age(file: &Path) {
     with(file, false, async |connection| {
         let all = sqlx::query("UPDATE payments SET ask_at = 0 WHERE state = 'unknown'");
-        drop(all.execute(connection).await.unwrap());
+        all.execute(connection).await.unwrap();
     });
 }
 

@@ -39,7 +39,7 @@ use {rng::Rng, run::Kill, run::Work};
 
 const SEED: u64 = 1;
 /// Runs with kills at random, unless the environment says how many.
-const RUNS: u64 = 5;
+const RUNS: u64 = 12;
 
 fn number(variable: &str, usual: u64) -> u64 {
     std::env::var(variable).map_or(usual, |text| text.parse().expect("a number"))

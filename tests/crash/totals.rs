@@ -102,7 +102,7 @@ impl Totals {
         let (mut table, mut ways) = (format!("\ncrashes, {title}\n"), BTreeMap::<_, u64>::new());
         self.kills.iter().for_each(|((how, _), times)| *ways.entry(*how).or_default() += times);
         let counted = COUNTED.iter().map(|what| (*what, self.counts.get(what).copied().unwrap_or_default()));
-        for (what, number) in ways.into_iter().map(|(how, times)| (how, times)).chain(counted) {
+        for (what, number) in ways.into_iter().chain(counted) {
             table.push_str(&format!("{what:<30}{number:>7}\n"));
         }
         for fault in [Fault::Twice, Fault::Free, Fault::Lost, Fault::Wrong] {
