@@ -142,7 +142,8 @@ fn run(plan: &Plan, totals: &mut Totals) {
     stage.facilitator.behaves(Temper::HEALED);
     let door = stage.live(None);
     world.healed.store(true, Ordering::SeqCst);
-    let intents: Vec<Intent> = buyers.into_iter().flat_map(|buyer| buyer.join().unwrap()).collect();
+    let failed = |_| panic!("a buyer failed, TOLLGATE_CRASH_SEED={}", plan.seed);
+    let intents: Vec<Intent> = buyers.into_iter().flat_map(|buyer| buyer.join().unwrap_or_else(failed)).collect();
     stage.reconcile();
     let evidence = stage.evidence(&intents);
     totals.add(RUNS, 1);
