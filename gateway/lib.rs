@@ -27,6 +27,7 @@
 //! | [`cli`] | the commands |
 //! | [`clock`] | the time, as an argument |
 //! | [`outbound`] | the HTTP client for other machines |
+//! | `crash` | points at which a test ends the process |
 //!
 //! # Arrows
 //! ```text
@@ -42,6 +43,7 @@ pub mod chain;
 pub mod cli;
 pub mod clock;
 pub mod config;
+mod crash;
 pub mod facilitator;
 pub mod money;
 pub mod outbound;

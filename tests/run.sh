@@ -23,6 +23,8 @@ step cargo fmt --check
 step cargo clippy --locked --all-targets --quiet -- -D warnings
 RUSTDOCFLAGS="-D warnings" step cargo doc --locked --no-deps --quiet
 step cargo test --locked --quiet
+step cargo clippy --locked --all-targets --features crash-points --quiet -- -D warnings
+step cargo test --locked --quiet --features crash-points --test crash
 step cargo build --release --locked --quiet
 bin=${CARGO_TARGET_DIR:-target}/release/tollgate
 step "$bin" demo --walk --port 28402

@@ -30,6 +30,7 @@ use self::payers::Doorkeeper;
 use crate::admin::Admin;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Config, ListenAddr, Loaded, Problems, WatchError, Watcher};
+use crate::crash;
 use crate::facilitator::SetupError;
 use crate::proxy::{Gateway, Snapshot};
 use crate::resource_server::{ResourceServer, Secrets};
@@ -86,6 +87,7 @@ pub enum StartError {
 /// # Errors
 /// [`StartError`] if it cannot start.
 pub fn run(path: &Path, stop: Stop) -> Result<(), StartError> {
+    crash::arm();
     // Money moves on threads of its own: tasks there end when the books are closed, not when connections are.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)

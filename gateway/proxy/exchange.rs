@@ -8,6 +8,7 @@ use super::Snapshot;
 use super::facts::Facts;
 use super::kept::Kept;
 use super::upstream::Upstream;
+use crate::crash::crash_point;
 use crate::payment::PaymentId;
 use crate::pricing::Route;
 use crate::resource_server::{Denial, Pass, Settled, Sold};
@@ -70,6 +71,7 @@ impl Exchange {
     /// Begins to keep an answer that is paid for, or may be.
     pub(super) fn keep(&mut self, response: &ResponseHeader) {
         let (Some(snapshot), Some(facts)) = (&self.snapshot, &self.facts) else { return };
+        crash_point!("header.leaving");
         self.kept = Kept::begin(response, &facts.method, snapshot.market.risk.replay_body_bytes_max);
     }
 

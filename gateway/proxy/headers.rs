@@ -7,6 +7,7 @@ use pingora::http::{RequestHeader, ResponseHeader};
 
 use super::facts::Facts;
 use super::upstream::Upstream;
+use crate::crash::crash_point;
 use crate::resource_server::Pass;
 use crate::x402::codec;
 use crate::x402::facilitator::SettleResponse;
@@ -78,6 +79,7 @@ pub(super) fn to_upstream(
         Some(client) => request.insert_header("X-Forwarded-For", client.to_string())?,
         None => drop(request.remove_header("X-Forwarded-For")),
     }
+    crash_point!("upstream.asking");
     match pass {
         Pass::Free => Ok(()),
         Pass::Plan(reservation) => {

@@ -9,6 +9,7 @@ use pingora::http::ResponseHeader;
 
 use super::answer::Answer;
 use super::headers::receipt;
+use crate::crash::crash_point;
 use crate::store::StoredResponse;
 use crate::x402::facilitator::SettleResponse;
 
@@ -56,6 +57,11 @@ impl Kept {
     pub(super) fn add(&mut self, piece: Option<&Bytes>, end: bool) -> bool {
         let piece = piece.map_or(&[][..], |piece| piece);
         self.whole |= end;
+        if end {
+            crash_point!("body.ended");
+        } else {
+            crash_point!("body.passing");
+        }
         let fits = self.body.len().saturating_add(piece.len()) <= self.room;
         if fits {
             self.body.extend_from_slice(piece);

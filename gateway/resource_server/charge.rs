@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use super::desk::Work;
 use super::{Admitted, Denial, Market, Pass, ResourceServer, Settled};
+use crate::crash::crash_point;
 use crate::facilitator::{Verdict, says_used};
 use crate::money::Address;
 use crate::payment::{self, Claimed, Goods, Presented, Refused, Shortfall, State};
@@ -22,6 +23,7 @@ impl ResourceServer {
         safe: bool,
     ) -> Result<Admitted, Denial> {
         let (claim, record) = self.claim(market, &presented, Duration::ZERO).await?;
+        crash_point!("claim.taken");
         if let Some(record) = record.filter(|record| record.state != State::Voided) {
             return self.recover_call(market, presented, &goods, claim, *record, safe).await;
         }
@@ -70,7 +72,9 @@ impl ResourceServer {
         market: &Market,
         claimed: Claimed<Claim>,
     ) -> Result<(payment::Verified<Claim>, Option<SettleResponse>), Denial> {
+        crash_point!("verify.asking");
         let verdict = market.desk()?.place(Work::Waiting).await?.verify(&claimed.presented().request).await;
+        crash_point!("verify.answered");
         match verdict {
             Ok(Verdict::Valid { payer }) => {
                 if contradicts(claimed.presented(), payer.as_deref()) {

@@ -7,6 +7,7 @@ use super::desk::Work;
 use super::recover::is_the_buyer;
 use super::screened::for_address;
 use super::{Denial, Market, ResourceServer};
+use crate::crash::crash_point;
 use crate::money::{Address, Family, Network};
 use crate::payment::{Claimed, Goods, PaymentId, Presented, Shortfall, State};
 use crate::plans::{Plan, Subscription, SubscriptionId, Units};
@@ -76,6 +77,7 @@ impl ResourceServer {
 
     async fn sell(&self, market: &Market, plan: &Plan, presented: Presented) -> Result<Sold, Denial> {
         let (claim, record) = self.claim(market, &presented, REPEAT_WAIT).await?;
+        crash_point!("sale.claimed");
         if let Some(record) = record.filter(|record| record.state != State::Voided) {
             if !is_the_buyer(&presented, &record) {
                 return Err(Denial::Spent(presented.id, None));
@@ -92,6 +94,7 @@ impl ResourceServer {
             None => self.settle(market, verified, Work::Waiting).await?,
             Some(receipt) => self.book_landed(verified, receipt).await?,
         };
+        crash_point!("sale.booked");
         self.sold(settled.presented.clone(), settled.receipt.clone(), false).await
     }
 
@@ -124,6 +127,7 @@ impl ResourceServer {
         })?;
         let key = self.keys.derive(&subscription.key_prefix, presented.id.as_str(), subscription.id.as_str());
         self.ledger.delivered(&presented.id, None).await?;
+        crash_point!("sale.delivered");
         Ok(Sold { presented, subscription, key, receipt, repeated })
     }
 }

@@ -6,6 +6,7 @@ use tokio::task::JoinSet;
 
 use super::resolve::Ending;
 use super::{Denial, Market, ResourceServer};
+use crate::crash::crash_point;
 use crate::payment::{PaymentId, State};
 use crate::store::{ClaimOutcome, Stage};
 
@@ -61,7 +62,9 @@ impl ResourceServer {
             return Ok(None);
         }
         claim.reached(Stage::Resolving);
+        crash_point!("reconcile.asking");
         let ending = self.resolve(market, &record, None).await?;
+        crash_point!("reconcile.written");
         let (state, reason) = match &ending {
             Ending::Settled(_) => (State::Settled, ""),
             Ending::Voided(reason) => (State::Voided, *reason),

@@ -17,6 +17,7 @@ use super::desk::Work;
 use super::{Denial, Market, ResourceServer};
 use crate::chain::{Chain, Sighting, Sought};
 use crate::clock::unix_seconds;
+use crate::crash::crash_point;
 use crate::facilitator::{SettleOutcome, Unclear};
 use crate::money::Network;
 use crate::payment::{PaymentId, Presented, Unproven};
@@ -61,6 +62,7 @@ impl ResourceServer {
         let ask_at = Some(self.clock.now() + AGAIN_AFTER);
         let doubt = Doubt { reason: unclear.why.clone(), transaction: unclear.transaction.clone(), ask_at };
         self.ledger.unknown(id, &doubt).await?;
+        crash_point!("resolve.doubted");
         if market.risk.resolve_timeout.is_zero() {
             return Ok(Ending::Open(unclear));
         }
@@ -80,7 +82,9 @@ impl ResourceServer {
             None => self.ask(market, record).await,
             Some(until) => self.ask_until(market, record, until).await,
         };
+        crash_point!("resolve.answered");
         self.write_ending(market, record, &ending).await?;
+        crash_point!("resolve.written");
         Ok(ending)
     }
 

@@ -5,6 +5,7 @@ use super::desk::Work;
 use super::resolve::Ending;
 use super::screened::account_for;
 use super::{Denial, Market, ResourceServer, Settled, Verified};
+use crate::crash::crash_point;
 use crate::facilitator::{Refusal, SettleOutcome, Unclear};
 use crate::payment::{self, PaymentId, Refused, Settling};
 use crate::store::{Claim, Stage, StoreError, StoredResponse};
@@ -44,6 +45,7 @@ impl ResourceServer {
     /// # Errors
     /// [`Unsettled`]; then nothing of the upstream's answer may leave.
     pub async fn settle_call(self: &Arc<Self>, market: &Arc<Market>, verified: Verified) -> Result<Settled, Unsettled> {
+        crash_point!("settle.called");
         let (server, market) = (Arc::clone(self), Arc::clone(market));
         let settling = async move { Ok(server.settle(&market, verified, Work::Done).await) };
         let settled = self.undropped(settling).await.map_err(Unsettled::from).flatten();
@@ -68,10 +70,14 @@ impl ResourceServer {
     ) -> Result<Settled, Unsettled> {
         // A place comes first: what waits in vain for one leaves no trace.
         let place = market.desk()?.place(work).await?;
+        crash_point!("settle.placed");
         let settling = verified.settling();
         self.ledger.settling(&settling).await?;
+        crash_point!("settle.journaled");
         let presented = settling.presented();
-        match place.settle(&presented.request, presented.network_name()).await {
+        let outcome = place.settle(&presented.request, presented.network_name()).await;
+        crash_point!("settle.answered");
+        match outcome {
             SettleOutcome::Settled(receipt) => Ok(self.book(settling, receipt).await?),
             SettleOutcome::Refused(refusal) => Ok(self.refused(market, settling, refusal).await?),
             SettleOutcome::NotSent(why) => {
@@ -98,7 +104,10 @@ impl ResourceServer {
         receipt.payer = settling.payer().map(str::to_owned).or(receipt.payer);
         let sale = self.sale(&presented.id, goods, &presented.terms.network, receipt.payer.as_deref());
         match self.ledger.settled(&presented.id, &receipt, sale.as_ref()).await {
-            Ok(()) => Ok(settling.settled(receipt)),
+            Ok(()) => {
+                crash_point!("settle.booked");
+                Ok(settling.settled(receipt))
+            }
             Err(error) => {
                 // The money has moved and the book does not say so: the row stays as settling, which the next
                 // presentation resolves. Saying "unpaid" here would make the buyer pay twice.
@@ -118,6 +127,7 @@ impl ResourceServer {
             return self.book(settling, receipt).await;
         }
         self.ledger.voided(&settling.presented().id, &refusal.reason).await?;
+        crash_point!("settle.voided");
         Err(not_settled(&settling, refusal))
     }
 
@@ -151,9 +161,11 @@ impl ResourceServer {
     pub fn deliver(self: &Arc<Self>, settled: Settled, response: Option<StoredResponse>) {
         let server = Arc::clone(self);
         let noting = async move {
+            crash_point!("delivery.noting");
             if let Err(error) = server.ledger.delivered(&settled.presented.id, response).await {
                 tracing::error!(%error, payment_id = %settled.presented.id, "a delivery could not be written down");
             }
+            crash_point!("delivery.written");
             drop(settled);
         };
         self.payments.spawn_on(noting, &self.runtime);

@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::responses::Responses;
 use super::{books, moves, units};
 use crate::clock::{Clock, unix_millis};
+use crate::crash::crash_point;
 use crate::payment::PaymentId;
 use crate::plans::{SubscriptionId, Units};
 use crate::store::{Act, Doubt, Sale, StoreError, StoredResponse, Swept, Usage};
@@ -104,7 +105,9 @@ async fn commit(desk: &mut Desk, batch: &mut Vec<Job>, answers: &mut Vec<Answer>
         let answer = apply_whole(&mut transaction, &mut desk.responses, &job.write, now).await;
         answers.push((job.done, answer));
     }
+    crash_point!("writer.committing");
     transaction.commit().await?;
+    crash_point!("writer.committed");
     Ok(())
 }
 
