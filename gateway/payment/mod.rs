@@ -9,6 +9,7 @@ mod chargeable;
 mod eip3009;
 mod eip712;
 mod id;
+mod identifier;
 #[cfg(test)]
 mod identity;
 mod permit2;
@@ -20,6 +21,7 @@ mod quoting;
 #[cfg(test)]
 mod reading;
 mod refused;
+pub mod siwx;
 mod steps;
 mod svm;
 #[cfg(test)]

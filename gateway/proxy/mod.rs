@@ -14,6 +14,8 @@ mod error;
 mod exchange;
 mod facts;
 mod headers;
+mod recovery;
+mod sign_in;
 mod upstream;
 mod wording;
 
@@ -146,6 +148,9 @@ impl ProxyHttp for Gateway {
         request: &mut RequestHeader,
         exchange: &mut Exchange,
     ) -> pingora::Result<()> {
+        if let (Some(facts), Some(snapshot)) = (&exchange.facts, &exchange.snapshot) {
+            sign_in::strip(request, facts, &snapshot.market.prices);
+        }
         let secure = session.digest().is_some_and(|digest| digest.ssl_digest.is_some());
         match (&exchange.facts, &exchange.upstream, &exchange.pass) {
             (Some(facts), Some(upstream), Some(pass)) => headers::to_upstream(request, facts, upstream, pass, secure),

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, Weak};
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use http::Method;
@@ -18,7 +19,7 @@ use crate::plans::{KeyHash, Plan, Rate, Subscription, SubscriptionId, Units};
 use crate::pricing::{
     Access, Methods, Offer, OfferKey, Pattern, PlanOffer, Price, Route, Router, SettleTiming, Unlisted,
 };
-use crate::store::{ClaimOutcome, Sale, SqliteStore, Usage};
+use crate::store::{ClaimOutcome, Record, Sale, SqliteStore, Usage};
 use crate::x402::facilitator::{FacilitatorRequest, SupportedResponse};
 
 /// A facilitator that says what the test told it to, and yes to everything else.
@@ -159,6 +160,10 @@ impl Ledger for Flaky {
     async fn open_payments(&self) -> Result<u64, StoreError> {
         self.up()?.open_payments().await
     }
+
+    async fn payment(&self, id: &PaymentId) -> Result<Option<Record>, StoreError> {
+        self.up()?.payment(id).await
+    }
 }
 
 #[async_trait]
@@ -169,6 +174,15 @@ impl KeyStore for Flaky {
 
     async fn subscription(&self, id: &SubscriptionId) -> Result<Option<Subscription>, StoreError> {
         self.up()?.subscription(id).await
+    }
+
+    async fn current_of(
+        &self,
+        chain: &str,
+        payer: &str,
+        now: SystemTime,
+    ) -> Result<Option<(Subscription, PaymentId)>, StoreError> {
+        self.up()?.current_of(chain, payer, now).await
     }
 
     async fn lease(&self, id: &SubscriptionId, want: Units) -> Result<Units, StoreError> {

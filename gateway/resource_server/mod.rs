@@ -18,6 +18,7 @@ mod selling;
 mod settle;
 #[cfg(test)]
 mod spending;
+mod wallet;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,6 +29,7 @@ use tokio_util::task::TaskTracker;
 pub use accounts::{Account, Accounts, Reservation};
 pub use admit::{Call, Pass};
 pub use purchase::{Sold, Status};
+pub use wallet::Holding;
 
 use crate::clock::{Clock, unix_seconds};
 use crate::facilitator::Facilitator;

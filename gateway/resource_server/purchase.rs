@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 use super::charge::{not_taken, verify};
 use super::recover::is_the_buyer;
 use super::{Denial, Market, ResourceServer};
-use crate::money::Family;
+use crate::money::Address;
 use crate::payment::{Claimed, PaymentId, Presented, Shortfall, State};
 use crate::plans::{Plan, Subscription, SubscriptionId, Units};
 use crate::pricing::PlanOffer;
@@ -62,8 +62,12 @@ impl ResourceServer {
     }
 
     async fn sell(&self, market: &Market, plan: &Plan, presented: Presented) -> Result<Sold, Denial> {
-        let chain = presented.chain();
-        let make_sale = |id: &PaymentId, payer: Option<&str>| self.make_sale(market, plan, id, chain, payer);
+        let network = presented.terms.network.clone();
+        let make_sale = |id: &PaymentId, payer: Option<&str>| {
+            // In the one spelling by which the payer is found again.
+            let spelled = payer.and_then(|payer| Address::parse(payer, &network).ok()).map(|payer| payer.to_string());
+            self.make_sale(market, plan, id, network.family().as_str(), spelled.as_deref().or(payer))
+        };
         let (claim, record) = self.claim(&presented, REPEAT_WAIT).await?;
         match record.filter(|record| record.state != State::Voided) {
             None => {
@@ -110,16 +114,5 @@ impl ResourceServer {
         let key = self.keys.derive(&subscription.key_prefix, presented.id.as_str(), subscription.id.as_str());
         self.ledger.delivered(&presented.id).await?;
         Ok(Sold { presented, subscription, key, receipt, repeated })
-    }
-}
-
-impl Presented {
-    /// The payer's chain in one word, as buyers see it: the family, or the namespace of others.
-    fn chain(&self) -> &'static str {
-        match self.terms.network.family() {
-            Family::Evm(_) => "evm",
-            Family::Solana => "solana",
-            Family::Other => "other",
-        }
     }
 }

@@ -64,6 +64,12 @@ pub trait Ledger: Send + Sync {
     /// # Errors
     /// [`StoreError`].
     async fn open_payments(&self) -> Result<u64, StoreError>;
+
+    /// What the ledger has of a payment, without claiming it.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn payment(&self, id: &PaymentId) -> Result<Option<Record>, StoreError>;
 }
 
 /// The book of subscriptions.
@@ -80,6 +86,18 @@ pub trait KeyStore: Send + Sync {
     /// # Errors
     /// [`StoreError`].
     async fn subscription(&self, id: &SubscriptionId) -> Result<Option<Subscription>, StoreError>;
+
+    /// What a payer holds: the newest of their subscriptions that has not ended, and the payment that bought it.
+    /// `chain` is the family's word, `payer` the canonical text of the address.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn current_of(
+        &self,
+        chain: &str,
+        payer: &str,
+        now: SystemTime,
+    ) -> Result<Option<(Subscription, PaymentId)>, StoreError>;
 
     /// Sets units aside for this gateway to spend in memory; at most `want`, at least none.
     ///

@@ -14,7 +14,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
@@ -22,7 +22,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePo
 use sqlx::{ConnectOptions as _, SqlSafeStr as _};
 
 use self::writer::{Write, Writer};
-use super::{Claim, ClaimOutcome, Claims, KeyStore, Ledger, Sale, StoreError, Usage};
+use super::{Claim, ClaimOutcome, Claims, KeyStore, Ledger, Record, Sale, StoreError, Usage};
 use crate::clock::Clock;
 use crate::payment::{PaymentId, Settling};
 use crate::plans::{KeyHash, Subscription, SubscriptionId, Units};
@@ -57,7 +57,10 @@ impl SqliteStore {
             .busy_timeout(Duration::from_secs(5))
             .disable_statement_logging();
         let mut connection = options.connect().await?;
-        let migrations = [("payments and subscriptions", include_str!("schema.sql"))];
+        let migrations = [
+            ("payments and subscriptions", include_str!("schema.sql")),
+            ("subscriptions by payer", include_str!("schema_payers.sql")),
+        ];
         let migrations = (1..).zip(migrations).map(|(version, (name, sql))| {
             Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
         });
@@ -132,6 +135,10 @@ impl Ledger for SqliteStore {
     async fn open_payments(&self) -> Result<u64, StoreError> {
         rows::open_payments(&self.readers).await
     }
+
+    async fn payment(&self, id: &PaymentId) -> Result<Option<Record>, StoreError> {
+        rows::payment(&self.readers, id).await
+    }
 }
 
 #[async_trait]
@@ -142,6 +149,15 @@ impl KeyStore for SqliteStore {
 
     async fn subscription(&self, id: &SubscriptionId) -> Result<Option<Subscription>, StoreError> {
         rows::subscription(&self.readers, id).await
+    }
+
+    async fn current_of(
+        &self,
+        chain: &str,
+        payer: &str,
+        now: SystemTime,
+    ) -> Result<Option<(Subscription, PaymentId)>, StoreError> {
+        rows::current_of(&self.readers, chain, payer, now).await
     }
 
     async fn lease(&self, id: &SubscriptionId, want: Units) -> Result<Units, StoreError> {
