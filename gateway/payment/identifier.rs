@@ -45,3 +45,59 @@ fn is_identifier(text: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     (CHARS_MIN..=CHARS_MAX).contains(&text.len()) && text.bytes().all(allowed)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::payment::testing::{Wallet, read, usdc, v2, weather};
+
+    /// What is read of a payment's extensions, and whether they go on to the facilitator as they are.
+    fn presented(extensions: &Value) -> Result<Option<String>, String> {
+        let mut payment = v2(&usdc(10_000), Wallet::new(1).eip3009(&usdc(10_000), 1));
+        payment["extensions"] = extensions.clone();
+        let presented = read(&payment, &weather()).map_err(|refused| refused.reason.into_owned())?;
+        let passed: Value = serde_json::from_str(presented.request.payment_payload.get()).unwrap();
+        assert_eq!(passed.get("extensions").unwrap_or(&Value::Null), extensions);
+        Ok(presented.identifier)
+    }
+
+    fn with_id(id: &Value) -> Result<Option<String>, String> {
+        presented(&json!({ "other": 1, "payment-identifier": { "info": { "required": false, "id": id } } }))
+    }
+
+    #[test]
+    fn an_identifier_is_read_and_passed_on() {
+        for id in ["a234567890-_ABCD", &"x".repeat(128), "pay_7d5d747be160e280504c099d984bcfe0"] {
+            assert_eq!(with_id(&json!(id)), Ok(Some(id.to_owned())), "{id}");
+        }
+    }
+
+    #[test]
+    fn a_malformed_identifier_is_refused() {
+        let bad = ["", "a23456789012345", &"x".repeat(129), "a234567890 12345", "a234567890.12345", "ä234567890123456"];
+        for id in bad.map(Value::from).into_iter().chain([json!(7), json!([]), json!({}), json!(true)]) {
+            assert_eq!(with_id(&id), Err("invalid_payment_identifier".to_owned()), "{id}");
+        }
+    }
+
+    /// What a client makes of our declarations is its own affair.
+    #[test]
+    fn what_has_no_identifier_has_none() {
+        assert_eq!(with_id(&Value::Null), Ok(None));
+        for extensions in [
+            json!(null),
+            json!([]),
+            json!("text"),
+            json!({}),
+            json!({ "payment-identifier": null }),
+            json!({ "payment-identifier": "text" }),
+            json!({ "payment-identifier": { "info": [] } }),
+            json!({ "payment-identifier": { "info": { "required": true } } }),
+            json!({ "sign-in-with-x": { "info": { "domain": "evil.example" } } }),
+        ] {
+            assert_eq!(presented(&extensions), Ok(None), "{extensions}");
+        }
+    }
+}

@@ -17,6 +17,8 @@ mod recover;
 mod selling;
 mod settle;
 #[cfg(test)]
+mod signing_in;
+#[cfg(test)]
 mod spending;
 mod wallet;
 

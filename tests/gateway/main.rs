@@ -23,3 +23,4 @@ mod reloading;
 mod secure;
 mod stopping;
 mod streaming;
+mod wallet;

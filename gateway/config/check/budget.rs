@@ -17,6 +17,12 @@ const FRAME_BYTES: usize = 350;
 const EXTRA_BYTES: usize = 80;
 /// A fee payer in `extra`, with its name.
 const FEE_PAYER_BYTES: usize = 60;
+/// The extensions in the challenge of a plan (how to sign in, how to name a payment), but for what follows.
+const EXTENSIONS_BYTES: usize = 1300;
+/// A network that a wallet may sign in on.
+const CHAIN_BYTES: usize = 71;
+/// How often the extensions name the plan's URL or its host.
+const EXTENSION_URLS: usize = 3;
 
 /// Measures the largest challenge of the file; the others are smaller.
 pub(super) fn check(root: &Section<'_>, config: &Config) {
@@ -29,7 +35,11 @@ pub(super) fn check(root: &Section<'_>, config: &Config) {
     let largest_route = routes.max();
     let plans = config.plans.iter().map(|offered| {
         let name: &str = &offered.plan.name;
-        (accepts.bytes(&offered.price) + json_bytes(&[&offered.description, name]), "plan", name)
+        let chains = config.receivers.iter().filter(|receiver| receiver.asset_for(&offered.price).is_some()).count();
+        let urls = EXTENSION_URLS * (config.server.public_url.len() + name.len());
+        let extensions = EXTENSIONS_BYTES + urls + chains * CHAIN_BYTES;
+        let texts = json_bytes(&[&offered.description, name]);
+        (accepts.bytes(&offered.price) + texts + extensions, "plan", name)
     });
     let (Some((json, kind, name)), Some(pay_to)) = (plans.chain(largest_route).max(), root.field("pay_to")) else {
         return;

@@ -20,6 +20,8 @@ mod message;
 mod proof;
 mod sent;
 #[cfg(test)]
+mod signatures;
+#[cfg(test)]
 mod tests;
 
 pub(super) use declaration::push_declaration;
