@@ -11,7 +11,7 @@
 //! | [`x402`] | the protocol's messages, v1 and v2, headers and codec, known networks |
 //! | [`plans`] | plans, subscriptions, API keys, units |
 //! | [`pricing`] | canonical paths, patterns, the route table, prices, offers |
-//! | [`payment`] | challenges, presented payments, quotes, prechecks, the steps |
+//! | [`payment`] | challenges, presented payments, quotes, wallet sign-ins, prechecks, the steps |
 //! | [`facilitator`] | who checks and settles: the trait, and the client of a remote one |
 //! | [`chain`] | what became of a payment: the trait, and RPC servers of EVM chains and Solana |
 //! | [`store`] | what must not be forgotten: the ledger and the keys, in SQLite |

@@ -58,3 +58,29 @@ fn the_weather_costs_a_tenth_of_a_cent() {
     assert_eq!(prices(&sample("smallest.toml").config), ["$0.001"]);
     assert_eq!(prices(&sample("per-call.toml").config), ["$0.001", "$0.01", "$0.001", "0.005 USDC", "$0.02"]);
 }
+
+#[test]
+fn a_purchases_header_is_as_large_as_the_check_says() {
+    use tollgate::payment::{Challenge, QuoteMint, Shortfall, Unserved};
+    use tollgate::pricing::Kinds;
+
+    let address = "0x209693Bc6afc0C5328bA36FaF03C514EF312287C";
+    let networks = ["base", "ethereum", "polygon", "arbitrum"].map(|name| format!("{name} = \"{address}\"")).join("\n");
+    let text = format!(
+        "server = {{ public_url = \"https://api.example.com\", unlisted = \"deny\" }}\n\
+         upstream.url = \"http://127.0.0.1:3000\"\nfacilitator.url = \"https://x402.org/facilitator\"\n\
+         [pay_to]\n{networks}\n[[plans]]\nname = \"nano\"\nprice = \"$1\"\nduration = \"30d\"\n\
+         description = \"{}\"\n",
+        "long ".repeat(60),
+    );
+    let Loaded { config, warnings } = parse(&text, "t.toml", Path::new("."), &|_| None).unwrap();
+    let said = warnings.iter().find_map(|warning| warning.text.split_once("a header of about ")).unwrap().1;
+    let said: usize = said.split(' ').next().unwrap().parse().unwrap();
+
+    let (table, _) = config.price_table(&Kinds::unknown());
+    let (shortfall, timestamp) = (&Shortfall::MissingCredentials, "2026-01-01T00:00:00.000Z");
+    let offer = &table.plans.first().unwrap().offer;
+    let request = Unserved { resource: &offer.resource, shortfall, plans: false, table: &table, now: 0, timestamp };
+    let real = Challenge::of_offer(offer, request, &QuoteMint::new(&[1; 32]), [2; 8]).header.unwrap().len();
+    assert!((real..real + 300).contains(&said), "{said} is said of {real} bytes");
+}

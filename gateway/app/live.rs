@@ -8,6 +8,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use http::HeaderValue;
 
+use crate::chain;
 use crate::config::{self, Config, FacilitatorConfig, Loaded, Omission, Watcher, unchangeable};
 use crate::facilitator::{Facilitator, RemoteFacilitator, RemoteSettings, SetupError};
 use crate::payment::Unproven;
@@ -196,12 +197,25 @@ pub(super) fn market(
     Arc::new(Market {
         prices,
         facilitator: collector.map(|collector| Arc::clone(&collector.desk)),
-        chains: Chains::new(),
+        chains: chains(config),
         risk,
         quote_ttl: config.server.quote_ttl,
         key_prefix: Arc::clone(&config.keys.prefix),
         screening,
     })
+}
+
+/// The chains that a configuration has an RPC server for. One that cannot be asked is as good as none.
+fn chains(config: &Config) -> Chains {
+    let asked = config.receivers.iter().filter_map(|receiver| Some((receiver, receiver.rpc_url.as_ref()?)));
+    let connected = asked.filter_map(|(receiver, url)| match chain::connect(&receiver.network, url.reveal()) {
+        Ok(chain) => Some((receiver.network.clone(), chain)),
+        Err(error) => {
+            tracing::error!(%error, network = %receiver.network, "the chain cannot be asked");
+            None
+        }
+    });
+    connected.collect()
 }
 
 /// Upstreams of a configuration; those that did not change are kept, with their connections.

@@ -32,6 +32,9 @@ pub enum AddressError {
     NotText,
 }
 
+/// The most digits that 32 bytes have in base58.
+const SOLANA_CHARS_MAX: usize = 44;
+
 impl Address {
     /// Reads an address as it came over the wire: any letter case will do on EVM.
     ///
@@ -40,6 +43,8 @@ impl Address {
     pub fn parse(text: &str, network: &Network) -> Result<Self, AddressError> {
         match network.family() {
             Family::Evm(_) => parse_evm(text).map(Self::Evm),
+            // Base58 takes time in the square of its length, and texts come from anybody.
+            Family::Solana if text.len() > SOLANA_CHARS_MAX => Err(AddressError::NotSolana),
             Family::Solana => match bs58::decode(text).into_vec() {
                 Ok(bytes) if bytes.len() == 32 => Ok(Self::Text(text.into())),
                 _ => Err(AddressError::NotSolana),
@@ -134,7 +139,10 @@ mod tests {
     fn solana_addresses_are_thirty_two_bytes() {
         let solana = network("solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp");
         assert!(Address::parse("EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v", &solana).is_ok());
-        for bad in ["", "EPjF", USDC, "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt0v"] {
+        let (most, padded) = (bs58::encode([255; 32]).into_string(), "1".repeat(45));
+        assert_eq!(most.len(), SOLANA_CHARS_MAX);
+        assert!(Address::parse(&most, &solana).is_ok());
+        for bad in ["", "EPjF", USDC, "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt0v", &padded] {
             assert_eq!(Address::parse(bad, &solana), Err(AddressError::NotSolana), "{bad}");
         }
     }

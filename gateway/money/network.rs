@@ -27,6 +27,17 @@ pub enum Family {
 #[error("is not a CAIP-2 network id like eip155:8453")]
 pub struct NetworkError;
 
+impl Family {
+    /// The kind in one word, as buyers see it: an account on one EVM chain is an account on all of them.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Evm(_) => "evm",
+            Self::Solana => "solana",
+            Self::Other => "other",
+        }
+    }
+}
+
 impl Network {
     /// Reads a CAIP-2 id: `namespace:reference`.
     ///

@@ -5,7 +5,7 @@
 
 use super::plan_list::plan_names_json;
 use super::quote::MEMBER;
-use super::{QuoteMint, Refused};
+use super::{QuoteMint, Refused, identifier, siwx};
 use crate::pricing::{Offer, PriceTable, Terms};
 use crate::x402::codec;
 
@@ -31,6 +31,8 @@ pub enum Shortfall {
     QuotaExhausted,
     /// A payment was sent and not taken.
     Payment(Refused),
+    /// A wallet's sign-in was sent and proves nothing.
+    SignIn(Refused),
 }
 
 impl Shortfall {
@@ -41,14 +43,14 @@ impl Shortfall {
             Self::ExpiredKey => "expired_api_key",
             Self::InvalidKey => "invalid_api_key",
             Self::QuotaExhausted => "quota_exhausted",
-            Self::Payment(refused) => &refused.reason,
+            Self::Payment(refused) | Self::SignIn(refused) => &refused.reason,
         }
     }
 
     /// `error`: what v2 clients show, and v1 clients read.
     fn error(&self) -> &str {
         match self {
-            Self::Payment(refused) => &refused.reason,
+            Self::Payment(refused) | Self::SignIn(refused) => &refused.reason,
             _ => "PAYMENT_REQUIRED",
         }
     }
@@ -59,7 +61,7 @@ impl Shortfall {
             Self::ExpiredKey => "The API key's subscription has expired.",
             Self::InvalidKey => "The API key is not valid.",
             Self::QuotaExhausted => "The API key's plan is used up.",
-            Self::Payment(refused) => &refused.message,
+            Self::Payment(refused) | Self::SignIn(refused) => &refused.message,
         }
     }
 }
@@ -102,7 +104,9 @@ impl Challenge {
             }
             push_v2(&mut v2, terms, &mint.quote(&offer.key, &terms.digest, request.now, random));
         }
-        v2.push_str("]}");
+        v2.push(']');
+        push_extensions(&mut v2, offer, request, &mint.nonce(request.now, random));
+        v2.push('}');
 
         let mut v1 = String::with_capacity(1024);
         for terms in offer.terms.iter().filter(|terms| terms.v1_network.is_some()) {
@@ -135,6 +139,17 @@ fn hint(offer: Option<&Offer>, request: Unserved<'_>) -> String {
 fn push_v2(text: &mut String, terms: &Terms, quote: &str) {
     text.push_str(&terms.v2_head);
     text.push_str(&format!(r#""{MEMBER}":"{quote}"}}}}"#));
+}
+
+/// The optional parts of the protocol. A purchase has them, since its answer is worth getting again; for a call their
+/// kilobyte and more in each challenge would serve nobody.
+fn push_extensions(text: &mut String, offer: &Offer, request: Unserved<'_>, nonce: &str) {
+    if offer.key.plan_name().is_some() {
+        text.push_str(r#","extensions":{"#);
+        siwx::push_declaration(text, offer.terms.iter().map(|terms| &terms.network), request, nonce);
+        text.push_str(identifier::DECLARATION);
+        text.push('}');
+    }
 }
 
 fn push_v1(text: &mut String, offer: &Offer, terms: &Terms, resource: &str) {

@@ -30,14 +30,29 @@ pub(super) fn signer(digest: B256, signature: &str) -> Result<Signer, Refused> {
         [28] => RecoveryId::One,
         _ => return Err(Refused::new("invalid_exact_evm_signature", "the signature's v must be 27 or 28")),
     };
-    let s = rs.get(32..).unwrap_or_default();
-    if s > HALF_ORDER.as_slice() {
+    if !has_low_s(rs) {
         return Err(Refused::new("invalid_exact_evm_signature", "the signature's s is in the upper half"));
     }
     let wrong = |_| Refused::new("invalid_exact_evm_signature", "the signature is not one of secp256k1");
     let signature = RecoverableSignature::from_compact(rs, recovery).map_err(wrong)?;
     let key = signature.recover_ecdsa(Message::from_digest(digest.0)).map_err(wrong)?;
     Ok(Signer::Account(address(&key)))
+}
+
+/// The account that made a signature of `r` and `s`, if it has the form that [`signer`] takes.
+pub(super) fn recovered(digest: B256, rs: &[u8; 64], v: u8) -> Option<Address> {
+    let recovery = match v {
+        27 => RecoveryId::Zero,
+        28 => RecoveryId::One,
+        _ => return None,
+    };
+    let signature = RecoverableSignature::from_compact(rs, recovery).ok().filter(|_| has_low_s(rs))?;
+    signature.recover_ecdsa(Message::from_digest(digest.0)).ok().map(|key| address(&key))
+}
+
+/// Whether `s` is the lower of the two that are good: the other one can be made of it by anybody.
+fn has_low_s(rs: &[u8]) -> bool {
+    rs.get(32..).unwrap_or_default() <= HALF_ORDER.as_slice()
 }
 
 /// The account of a public key: the last twenty bytes of its hash.

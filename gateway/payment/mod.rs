@@ -10,6 +10,7 @@ mod eip3009;
 mod eip712;
 mod goods;
 mod id;
+mod identifier;
 #[cfg(test)]
 mod identity;
 mod permit2;
@@ -21,6 +22,7 @@ mod quoting;
 #[cfg(test)]
 mod reading;
 mod refused;
+pub mod siwx;
 mod steps;
 mod svm;
 #[cfg(test)]

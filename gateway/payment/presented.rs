@@ -8,7 +8,7 @@ use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::quote::MEMBER;
-use super::{PaymentId, Quote, QuoteMint, Refused, eip3009, permit2, svm};
+use super::{PaymentId, Quote, QuoteMint, Refused, eip3009, identifier, permit2, svm};
 use crate::money::{Address, AtomicAmount, Family, TransferMethod};
 use crate::pricing::{Offer, OfferKey, Terms, digest};
 use crate::x402::facilitator::FacilitatorRequest;
@@ -29,7 +29,7 @@ pub struct Presented {
     pub terms: Arc<Terms>,
     /// The quote that it carries. None in version 1 and for payments made by hand.
     pub quote: Option<Quote>,
-    /// Its payment-identifier, if the client gave it one.
+    /// The client's own name for this payment (extension `payment-identifier`).
     pub identifier: Option<String>,
     /// When it was presented, in seconds of Unix time.
     pub presented_at: u64,
@@ -102,6 +102,7 @@ impl Presented {
     fn read_v2(text: &str, offer: &Offer, mint: &QuoteMint, quote_ttl: Duration, now: u64) -> Result<Self, Refused> {
         let mut payment: v2::PaymentPayload<'_> = parse(text)?;
         let token = payment.accepted.extra.remove(MEMBER);
+        let identifier = identifier::read(payment.extensions)?;
         let agreed = agree(&payment.accepted, token.as_ref(), offer, mint, quote_ttl, now)?;
         let requirements = agreed.terms.requirements();
         let forwarded = v2::ForwardedPayload {
@@ -116,7 +117,8 @@ impl Presented {
             payment_payload: raw(&forwarded)?,
             payment_requirements: raw(&requirements)?,
         };
-        Self::check(payment.payload, offer, agreed, Version::V2, request, now)
+        let presented = Self::check(payment.payload, offer, agreed, Version::V2, request, now)?;
+        Ok(Self { identifier, ..presented })
     }
 
     fn read_v1(text: &str, offer: &Offer, now: u64) -> Result<Self, Refused> {

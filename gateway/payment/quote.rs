@@ -55,6 +55,17 @@ impl QuoteMint {
         URL_SAFE_NO_PAD.encode(token)
     }
 
+    /// A nonce for a wallet's sign-in: 32 hex digits that nobody can foresee, of the random part of the same challenge.
+    pub fn nonce(&self, now: u64, random: [u8; RANDOM_BYTES]) -> String {
+        let mut mac = self.mac.clone();
+        // A quote's MAC is over a longer text, so that the one never stands for the other.
+        mac.update(b"nonce");
+        mac.update(&random);
+        mac.update(&now.to_be_bytes());
+        let tag: [u8; 32] = mac.finalize().into_bytes().into();
+        alloy_primitives::hex::encode(tag.get(..16).unwrap_or_default())
+    }
+
     /// Whether a token was given by this gateway for these terms of this offer. Its age is the caller's to judge.
     pub fn recognise(&self, token: &str, offer: &OfferKey, terms: &[u8; 32]) -> Option<Quote> {
         let bytes: [u8; TOKEN_BYTES] = URL_SAFE_NO_PAD.decode(token).ok()?.try_into().ok()?;

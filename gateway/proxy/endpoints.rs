@@ -12,9 +12,10 @@ use super::headers::receipt;
 use super::wording::Wording;
 use crate::clock::iso_millis;
 use crate::payment::plans_json;
-use crate::plans::Units;
+use crate::plans::{ApiKey, Subscription, Units};
 use crate::pricing::{Endpoint, PlanOffer};
 use crate::resource_server::{Denial, Market, ResourceServer, Sold, Status};
+use crate::x402::facilitator::SettleResponse;
 
 /// The answer of an endpoint, and what came of a purchase.
 pub(super) struct Served {
@@ -51,7 +52,10 @@ impl Wording<'_> {
         }
         match endpoint {
             Endpoint::Pricing => self.pricing().into(),
-            Endpoint::Status => self.status(facts, server).await.into(),
+            Endpoint::Status => match (&facts.credential, &facts.sign_in) {
+                (None, Some(sign_in)) => self.status_of_wallet(sign_in, server, market).await.into(),
+                _ => self.status(facts, server).await.into(),
+            },
             Endpoint::Purchase | Endpoint::Unknown => self.purchase(facts, server, market).await,
         }
     }
@@ -102,6 +106,13 @@ impl Wording<'_> {
         };
         // HEAD is the challenge's headers: a payment in it would buy something that nobody can read.
         let payment = facts.payment.as_ref().filter(|_| facts.method != Method::HEAD);
+        // A payment decides over a sign-in: who sends one means to pay.
+        let sign_in = facts.sign_in.as_ref().filter(|_| payment.is_none() && facts.method != Method::HEAD);
+        if let Some(sign_in) = sign_in
+            && let Some(answer) = self.bought_before(sign_in, plan, server, market).await
+        {
+            return answer.into();
+        }
         match server.purchase(market, plan, payment.map(http::HeaderValue::as_bytes), facts.client).await {
             Ok(sold) => Served { answer: self.sold(&sold), result: Some(Ok(Box::new(sold))) },
             Err(denial) => {
@@ -134,23 +145,25 @@ impl Wording<'_> {
     }
 
     fn sold(&self, sold: &Sold) -> Answer {
-        let bought = &sold.subscription;
+        self.bought(&sold.subscription, Some(&sold.receipt), &sold.key).with_all(receipt(&sold.receipt))
+    }
+
+    /// What the buyer of a plan is told, now and whenever it is asked for again.
+    pub(super) fn bought(&self, bought: &Subscription, receipt: Option<&SettleResponse>, key: &ApiKey) -> Answer {
         let body = json!({
             "status": "ok",
             "plan": &*bought.plan.name,
             "chain": &*bought.chain,
             "address": &*bought.payer,
             "expiresAt": iso_millis(bought.expires_at),
-            "txHash": sold.receipt.transaction,
-            "apiKey": sold.key.reveal(),
+            "txHash": receipt.map(|receipt| &receipt.transaction),
+            "apiKey": key.reveal(),
         });
-        Answer::json(StatusCode::OK, body.to_string())
-            .with("Cache-Control", "private, no-store")
-            .with_all(receipt(&sold.receipt))
+        Answer::json(StatusCode::OK, body.to_string()).with("Cache-Control", "private, no-store")
     }
 }
 
-fn status_json(status: &Status) -> Value {
+pub(super) fn status_json(status: &Status) -> Value {
     json!({
         "plan": &*status.plan.name,
         "quota": {

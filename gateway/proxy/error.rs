@@ -118,6 +118,8 @@ impl Wording<'_> {
             BadRequest::Framing => (400, "ambiguous_framing"),
             BadRequest::Payments => (400, "ambiguous_payment"),
             BadRequest::PaymentTooLarge => (431, "payment_too_large"),
+            BadRequest::SignIns => (400, "ambiguous_sign_in"),
+            BadRequest::SignInTooLarge => (431, "sign_in_too_large"),
             BadRequest::Keys => (400, "ambiguous_credentials"),
             BadRequest::Underscore => (400, "ambiguous_header"),
         };

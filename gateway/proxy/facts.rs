@@ -11,6 +11,8 @@ use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 
 use super::headers::STRIPPED;
+use super::sign_in::sign_in;
+use crate::payment::siwx::SignIn;
 use crate::plans::KeyMint;
 use crate::pricing::{PathError, Target};
 use crate::x402::headers::{PAYMENT_BYTES_MAX, PAYMENT_SIGNATURE, X_PAYMENT};
@@ -24,6 +26,8 @@ pub(super) struct Facts {
     pub(super) host: HeaderValue,
     pub(super) credential: Option<Credential>,
     pub(super) payment: Option<HeaderValue>,
+    /// A wallet's proof that it is asking, unread.
+    pub(super) sign_in: Option<SignIn>,
     /// Whether a browser asks for leave to call from another origin.
     pub(super) preflight: bool,
     pub(super) from_browser: bool,
@@ -54,6 +58,10 @@ pub(super) enum BadRequest {
     Payments,
     #[error("the payment header is larger than {PAYMENT_BYTES_MAX} bytes")]
     PaymentTooLarge,
+    #[error("the request has more than one wallet sign-in")]
+    SignIns,
+    #[error("the wallet sign-in is larger than {PAYMENT_BYTES_MAX} bytes")]
+    SignInTooLarge,
     #[error("the request has more than one API key")]
     Keys,
     #[error("a header that the gateway acts on is written with an underscore")]
@@ -84,6 +92,7 @@ impl Facts {
             host,
             credential: credential(headers, key_headers, key_prefix, keys)?,
             payment: payment(headers)?,
+            sign_in: sign_in(headers)?,
             preflight: *method == Method::OPTIONS && browser && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD),
             from_browser: browser,
             method: method.clone(),

@@ -15,7 +15,9 @@ mod exchange;
 mod facts;
 mod headers;
 mod kept;
+mod recovery;
 mod refusals;
+mod sign_in;
 mod upstream;
 mod withheld;
 mod wording;
@@ -149,6 +151,9 @@ impl ProxyHttp for Gateway {
         request: &mut RequestHeader,
         exchange: &mut Exchange,
     ) -> pingora::Result<()> {
+        if let (Some(facts), Some(snapshot)) = (&exchange.facts, &exchange.snapshot) {
+            sign_in::strip(request, facts, &snapshot.market.prices);
+        }
         let secure = session.digest().is_some_and(|digest| digest.ssl_digest.is_some());
         match (&exchange.facts, &exchange.upstream, &exchange.pass) {
             (Some(facts), Some(upstream), Some(pass)) => headers::to_upstream(request, facts, upstream, pass, secure),
@@ -323,6 +328,7 @@ impl Gateway {
             key: facts.credential.as_ref().map(|credential| credential.key.as_str()),
             payment: facts.payment.as_ref().map(http::HeaderValue::as_bytes),
             client: facts.client,
+            sign_in: facts.sign_in.as_ref(),
         };
         let admitted = self.server.admit(market, call).await;
         exchange.upstream = exchange.snapshot.as_ref().and_then(|all| all.upstreams.get(&route.upstream).cloned());

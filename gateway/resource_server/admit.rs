@@ -5,6 +5,7 @@ use http::Method;
 
 use super::screened::for_address;
 use super::{Denial, Market, Reservation, ResourceServer, Settled, Verified};
+use crate::payment::siwx::SignIn;
 use crate::payment::{Goods, Presented, RequestHash, Shortfall};
 use crate::pricing::{Access, Offer, Route, SettleTiming};
 use crate::store::StoredResponse;
@@ -21,6 +22,8 @@ pub struct Call<'a> {
     pub target: &'a str,
     /// The API key that was sent, in whatever form.
     pub key: Option<&'a str>,
+    /// The wallet's sign-in that was sent.
+    pub sign_in: Option<&'a SignIn>,
     /// The payment header that was sent.
     pub payment: Option<&'a [u8]>,
     /// The address that it came from.
@@ -38,6 +41,17 @@ pub enum Pass {
     Verified(Box<Verified>),
     /// The payment is settled.
     Settled(Box<Settled>),
+}
+
+/// What a payment is sent for, and how it would be served.
+pub(super) struct Wanted {
+    pub(super) goods: Goods,
+    /// Whether the route settles first.
+    pub(super) upfront: bool,
+    /// Whether serving it twice does the same work once.
+    pub(super) safe: bool,
+    /// The wallet's sign-in that came along.
+    pub(super) proof: Option<SignIn>,
 }
 
 /// What a request gets.
@@ -87,6 +101,8 @@ impl ResourceServer {
         let (server, market) = (Arc::clone(self), Arc::clone(market));
         let (upfront, safe) = (call.route.settle == SettleTiming::Before, call.method.is_safe());
         let goods = Goods::Call(RequestHash::of(call.method, call.target));
-        self.undropped(async move { server.charge(&market, presented, goods, upfront, safe).await }).await
+        let proof = call.sign_in.cloned();
+        let wanted = Wanted { goods, upfront, safe, proof };
+        self.undropped(async move { server.charge(&market, presented, wanted).await }).await
     }
 }

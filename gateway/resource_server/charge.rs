@@ -1,11 +1,12 @@
 use std::time::Duration;
 
+use super::admit::Wanted;
 use super::desk::Work;
 use super::{Admitted, Denial, Market, Pass, ResourceServer, Settled};
 use crate::crash::crash_point;
 use crate::facilitator::{Verdict, says_used};
 use crate::money::Address;
-use crate::payment::{self, Claimed, Goods, Presented, Refused, Shortfall, State};
+use crate::payment::{self, Claimed, Presented, Refused, Shortfall, State};
 use crate::store::{Claim, ClaimOutcome, Record, Stage};
 use crate::x402::facilitator::SettleResponse;
 
@@ -18,20 +19,18 @@ impl ResourceServer {
         &self,
         market: &Market,
         presented: Presented,
-        goods: Goods,
-        upfront: bool,
-        safe: bool,
+        wanted: Wanted,
     ) -> Result<Admitted, Denial> {
         let (claim, record) = self.claim(market, &presented, Duration::ZERO).await?;
         crash_point!("claim.taken");
         if let Some(record) = record.filter(|record| record.state != State::Voided) {
-            return self.recover_call(market, presented, &goods, claim, *record, safe).await;
+            return self.recover_call(market, presented, &wanted, claim, *record).await;
         }
-        let claimed = Claimed::new(presented, goods, claim).map_err(not_taken)?;
-        let (verified, landed) = self.verified(market, claimed, upfront).await?;
+        let claimed = Claimed::new(presented, wanted.goods, claim).map_err(not_taken)?;
+        let (verified, landed) = self.verified(market, claimed, wanted.upfront).await?;
         match landed {
             Some(receipt) => Ok(settled_pass(self.book_landed(verified, receipt).await?)),
-            None if upfront => Ok(settled_pass(self.settle(market, verified, Work::Waiting).await?)),
+            None if wanted.upfront => Ok(settled_pass(self.settle(market, verified, Work::Waiting).await?)),
             None => Ok(Admitted::Pass(Pass::Verified(Box::new(verified)))),
         }
     }

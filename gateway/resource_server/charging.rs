@@ -39,7 +39,8 @@ async fn a_free_route_asks_for_nothing() {
 #[tokio::test]
 async fn without_payment_there_is_no_pass() {
     let (shop, route) = (Shop::open().await, weather());
-    let call = Call { route: &route, method: &GET, target: "/weather", key: None, payment: None, client: None };
+    let call =
+        Call { route: &route, method: &GET, target: "/weather", key: None, payment: None, client: None, sign_in: None };
     assert_eq!(reason(shop.server.admit(&shop.market, call).await), "missing_credentials");
     let keyed = Call { key: Some("tg_live_0"), ..call };
     assert_eq!(reason(shop.server.admit(&shop.market, keyed).await), "missing_credentials", "no plan opens it");

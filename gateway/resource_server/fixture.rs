@@ -1,26 +1,26 @@
 //! A shop with a scripted facilitator, a clock that stands still, and a store that can be made to fail.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, Weak};
-use std::time::SystemTime;
 
 use async_trait::async_trait;
 use http::Method;
 use tempfile::TempDir;
 use tokio::sync::Semaphore;
 
+use super::flaky::Flaky;
 use super::*;
 use crate::clock::ManualClock;
 use crate::facilitator::{Facilitator, FacilitatorError, SettleOutcome, Verdict};
+use crate::payment::PaymentId;
 use crate::payment::testing::{NOW, QUOTE_TTL, Wallet, header, offer, quoted, usdc, v1, v2};
-use crate::payment::{PaymentId, Settling};
-use crate::plans::{KeyHash, Plan, Rate, Subscription, SubscriptionId, Units};
+use crate::plans::{Plan, Rate, Units};
 use crate::pricing::{
     Access, Methods, Offer, OfferKey, Pattern, PlanOffer, Price, Route, Router, SettleTiming, Unlisted,
 };
 use crate::screening::{Rules, Screening};
-use crate::store::{Claim, ClaimOutcome, Doubt, Record, Retention, Sale, SqliteStore, StoredResponse, Swept, Usage};
+use crate::store::{ClaimOutcome, Retention, SqliteStore};
 use crate::x402::facilitator::{FacilitatorRequest, SupportedResponse};
 
 /// A facilitator that says what the test told it to, and yes to everything else.
@@ -110,98 +110,6 @@ pub(super) fn receipt(network: &str) -> SettleResponse {
     }
 }
 
-/// The real store, with a switch for each kind of failure.
-#[derive(Debug)]
-pub(super) struct Flaky {
-    store: SqliteStore,
-    /// Nothing works any more.
-    pub(super) down: AtomicBool,
-    /// A settled payment cannot be written down.
-    pub(super) forgets: AtomicBool,
-}
-
-impl Flaky {
-    fn up(&self) -> Result<&SqliteStore, StoreError> {
-        match self.down.load(Ordering::Relaxed) {
-            true => Err(StoreError::Failed("down".to_owned())),
-            false => Ok(&self.store),
-        }
-    }
-}
-
-#[async_trait]
-impl Ledger for Flaky {
-    async fn claim(&self, id: &PaymentId) -> Result<ClaimOutcome, StoreError> {
-        self.up()?.claim(id).await
-    }
-
-    async fn settling(&self, payment: &Settling<Claim>) -> Result<(), StoreError> {
-        self.up()?.settling(payment).await
-    }
-
-    async fn settled(&self, id: &PaymentId, receipt: &SettleResponse, sale: Option<&Sale>) -> Result<(), StoreError> {
-        match self.forgets.load(Ordering::Relaxed) {
-            true => Err(StoreError::Failed("disk full".to_owned())),
-            false => self.up()?.settled(id, receipt, sale).await,
-        }
-    }
-
-    async fn voided(&self, id: &PaymentId, reason: &str) -> Result<(), StoreError> {
-        self.up()?.voided(id, reason).await
-    }
-
-    async fn unknown(&self, id: &PaymentId, doubt: &Doubt) -> Result<(), StoreError> {
-        self.up()?.unknown(id, doubt).await
-    }
-
-    async fn delivered(&self, id: &PaymentId, response: Option<StoredResponse>) -> Result<(), StoreError> {
-        self.up()?.delivered(id, response).await
-    }
-
-    async fn record(&self, id: &PaymentId) -> Result<Option<Record>, StoreError> {
-        self.up()?.record(id).await
-    }
-
-    async fn keep(&self, id: &PaymentId, response: StoredResponse) -> Result<(), StoreError> {
-        self.up()?.keep(id, response).await
-    }
-
-    async fn response(&self, id: &PaymentId, now: SystemTime) -> Result<Option<StoredResponse>, StoreError> {
-        self.up()?.response(id, now).await
-    }
-
-    async fn due(&self, now: SystemTime, limit: u32) -> Result<Vec<PaymentId>, StoreError> {
-        self.up()?.due(now, limit).await
-    }
-
-    async fn sweep(&self) -> Result<Swept, StoreError> {
-        self.up()?.sweep().await
-    }
-
-    async fn open_payments(&self) -> Result<u64, StoreError> {
-        self.up()?.open_payments().await
-    }
-}
-
-#[async_trait]
-impl KeyStore for Flaky {
-    async fn subscription_of(&self, key: &KeyHash) -> Result<Option<Subscription>, StoreError> {
-        self.up()?.subscription_of(key).await
-    }
-
-    async fn subscription(&self, id: &SubscriptionId) -> Result<Option<Subscription>, StoreError> {
-        self.up()?.subscription(id).await
-    }
-
-    async fn lease(&self, id: &SubscriptionId, want: Units) -> Result<Units, StoreError> {
-        self.up()?.lease(id, want).await
-    }
-
-    async fn report(&self, usages: Vec<Usage>) -> Result<(), StoreError> {
-        self.up()?.report(usages).await
-    }
-}
-
 /// A gateway without its edges.
 pub(super) struct Shop {
     folder: TempDir,
@@ -274,7 +182,7 @@ impl Shop {
     /// The same, where the answer may be a stored one.
     pub(super) async fn ask(&self, route: &Route, method: &Method, payment: &str) -> Result<Admitted, Denial> {
         let payment = Some(payment.as_bytes());
-        let call = Call { route, method, target: "/weather", key: None, payment, client: None };
+        let call = Call { route, method, target: "/weather", key: None, payment, client: None, sign_in: None };
         self.server.admit(&self.market, call).await
     }
 

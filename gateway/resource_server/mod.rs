@@ -11,6 +11,8 @@ mod charging;
 mod desk;
 #[cfg(test)]
 mod fixture;
+#[cfg(test)]
+mod flaky;
 mod operator;
 mod plan_key;
 mod purchase;
@@ -26,7 +28,10 @@ mod screening;
 mod selling;
 mod settle;
 #[cfg(test)]
+mod signing_in;
+#[cfg(test)]
 mod spending;
+mod wallet;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,6 +48,7 @@ pub use reconcile::Reconciled;
 pub use resolve::Chains;
 pub use screened::Verified;
 pub use settle::Unsettled;
+pub use wallet::Holding;
 
 use crate::clock::{Clock, unix_seconds};
 use crate::payment::{PaymentId, QuoteMint, Refused, Shortfall, Unproven};

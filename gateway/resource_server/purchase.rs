@@ -8,7 +8,7 @@ use super::recover::is_the_buyer;
 use super::screened::for_address;
 use super::{Denial, Market, ResourceServer};
 use crate::crash::crash_point;
-use crate::money::{Address, Family, Network};
+use crate::money::{Address, Network};
 use crate::payment::{Claimed, Goods, PaymentId, Presented, Shortfall, State};
 use crate::plans::{Plan, Subscription, SubscriptionId, Units};
 use crate::pricing::PlanOffer;
@@ -106,7 +106,7 @@ impl ResourceServer {
         let payer = payer.map(|payer| Address::parse(payer, chain).map_or(payer.to_owned(), |payer| payer.to_string()));
         let subscription = Subscription {
             id: SubscriptionId::of_payment(id.as_str()),
-            chain: family(chain).into(),
+            chain: chain.family().as_str().into(),
             payer: payer.unwrap_or_default().into(),
             plan: plan.clone(),
             expires_at: self.clock.now() + plan.duration,
@@ -137,14 +137,5 @@ impl Market {
     pub(super) fn goods_of(&self, record: &Record) -> Option<Goods> {
         let sold = self.prices.plan(record.offer.plan_name()?)?;
         Some(Goods::Plan { plan: sold.plan.clone(), key_prefix: Arc::clone(&self.key_prefix) })
-    }
-}
-
-/// The payer's chain in one word, as buyers see it: the family, or "other".
-fn family(network: &Network) -> &'static str {
-    match network.family() {
-        Family::Evm(_) => "evm",
-        Family::Solana => "solana",
-        Family::Other => "other",
     }
 }

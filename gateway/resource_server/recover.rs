@@ -1,9 +1,10 @@
 //! Payments that the ledger has already: repeats, and what a crash or a lost answer left behind.
 
+use super::admit::Wanted;
 use super::charge::settled_pass;
 use super::resolve::Ending;
 use super::{Admitted, Denial, Market, ResourceServer, Settled};
-use crate::payment::{Goods, Presented, Refused, State};
+use crate::payment::{Presented, Refused, State};
 use crate::store::{Claim, Record, Stage};
 use crate::x402::facilitator::SettleResponse;
 
@@ -14,19 +15,18 @@ impl ResourceServer {
         &self,
         market: &Market,
         presented: Presented,
-        goods: &Goods,
+        wanted: &Wanted,
         claim: Claim,
         record: Record,
-        safe: bool,
     ) -> Result<Admitted, Denial> {
         let spent = |receipt: Option<SettleResponse>| Denial::Spent(presented.id.clone(), receipt.map(Box::new));
-        if !is_the_buyer(&presented, &record) {
+        if !is_the_buyer(&presented, &record) && !self.is_proved_by(market, &presented, wanted, &record).await {
             return Err(spent(None));
         }
         let delivered = record.state == State::Delivered;
         let receipt = self.receipt_of(market, &claim, &record).await?;
         // For another request than the one that was paid for there is nothing; it is not paid for a second time either.
-        if record.goods.as_ref().is_some_and(|first| first != goods) {
+        if record.goods.as_ref().is_some_and(|first| *first != wanted.goods) {
             return Err(spent(Some(receipt)));
         }
         if let Some(response) = self.ledger.response(&presented.id, self.clock.now()).await? {
@@ -35,10 +35,18 @@ impl ResourceServer {
             }
             return Ok(Admitted::Stored(Box::new(response), Box::new(receipt)));
         }
-        if delivered || !safe {
+        if delivered || !wanted.safe {
             return Err(spent(Some(receipt)));
         }
         Ok(settled_pass(Settled::recorded(presented, receipt, claim)))
+    }
+
+    /// Whether the payer's wallet speaks for a repeat that has no quote.
+    async fn is_proved_by(&self, market: &Market, presented: &Presented, wanted: &Wanted, record: &Record) -> bool {
+        match &wanted.proof {
+            Some(proof) => presented.offer == record.offer && self.is_the_payer(market, proof, record).await,
+            None => false,
+        }
     }
 
     /// The receipt of a payment that the ledger has; if its outcome is unknown, that is found out first.

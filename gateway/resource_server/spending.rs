@@ -211,7 +211,7 @@ async fn a_route_is_opened_by_the_key_or_the_payment_that_is_sent() {
     let plan_only = Route { access: Access::PlanOnly(units(1)), ..route("/weather", SettleTiming::After) };
     let admit = async |route: &Route, key: Option<&str>, payment: Option<&str>| {
         let payment = payment.map(str::as_bytes);
-        let call = Call { route, method: &Method::GET, target: "/weather", key, payment, client: None };
+        let call = Call { route, method: &Method::GET, target: "/weather", key, payment, client: None, sign_in: None };
         shop.server.admit(&shop.market, call).await
     };
     assert!(matches!(admit(&either, Some(&key), None).await, Ok(Admitted::Pass(Pass::Plan(_)))));

@@ -44,6 +44,8 @@ struct Payment {
 struct Bought {
     subscription: Subscription,
     leased: Units,
+    payment: PaymentId,
+    created_at: SystemTime,
 }
 
 impl MemoryStore {
@@ -150,7 +152,8 @@ impl Ledger for MemoryStore {
             payment.record.receipt = Some(receipt.clone());
             (payment.record.reason, payment.ask_at) = (None, None);
         };
-        self.move_from(id, &OPEN, settle, |books| sale.map_or(Ok(()), |sale| books.sell(sale)))
+        let now = self.now();
+        self.move_from(id, &OPEN, settle, |books| sale.map_or(Ok(()), |sale| books.sell(id, sale, now)))
     }
 
     async fn voided(&self, id: &PaymentId, reason: &str) -> Result<(), StoreError> {
@@ -248,6 +251,21 @@ impl KeyStore for MemoryStore {
         Ok(self.books().subscriptions.get(id).map(|bought| bought.subscription.clone()))
     }
 
+    async fn current_of(
+        &self,
+        chain: &str,
+        payer: &str,
+        now: SystemTime,
+    ) -> Result<Option<(Subscription, PaymentId)>, StoreError> {
+        let books = self.books();
+        let bought = books.subscriptions.values().filter(|bought| {
+            let it = &bought.subscription;
+            &*it.chain == chain && &*it.payer == payer && it.expires_at > now
+        });
+        let newest = bought.max_by_key(|bought| (bought.created_at, std::cmp::Reverse(bought.subscription.id.clone())));
+        Ok(newest.map(|bought| (bought.subscription.clone(), bought.payment.clone())))
+    }
+
     async fn lease(&self, id: &SubscriptionId, want: Units) -> Result<Units, StoreError> {
         self.write(|books| {
             let Some(bought) = books.subscriptions.get_mut(id) else { return Ok(Units::ZERO) };
@@ -276,9 +294,10 @@ impl KeyStore for MemoryStore {
 }
 
 impl Books {
-    fn sell(&mut self, sale: &Sale) -> Result<(), StoreError> {
+    fn sell(&mut self, payment: &PaymentId, sale: &Sale, created_at: SystemTime) -> Result<(), StoreError> {
         let (id, taken) = (&sale.subscription.id, || StoreError::Failed("it is there already".to_owned()));
-        let bought = Bought { subscription: sale.subscription.clone(), leased: Units::ZERO };
+        let (subscription, payment) = (sale.subscription.clone(), payment.clone());
+        let bought = Bought { subscription, leased: Units::ZERO, payment, created_at };
         let earlier = self.subscriptions.insert(id.clone(), bought).map(drop);
         let other = self.keys.insert(sale.key.0, id.clone()).map(drop);
         if earlier.or(other).is_some() { Err(taken()) } else { Ok(()) }

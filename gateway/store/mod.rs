@@ -118,6 +118,18 @@ pub trait KeyStore: Send + Sync {
     /// [`StoreError`].
     async fn subscription(&self, id: &SubscriptionId) -> Result<Option<Subscription>, StoreError>;
 
+    /// What a payer holds: the newest of their subscriptions that has not ended, and the payment that bought it.
+    /// `chain` is the family's word, `payer` the canonical text of the address.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn current_of(
+        &self,
+        chain: &str,
+        payer: &str,
+        now: SystemTime,
+    ) -> Result<Option<(Subscription, PaymentId)>, StoreError>;
+
     /// Sets units aside for this gateway to spend in memory; at most `want`, at least none.
     ///
     /// What is set aside and not reported as spent is free again after a crash, so a crash never costs a buyer units.

@@ -12,6 +12,8 @@ pub const X_PAYMENT: &str = "X-PAYMENT";
 pub const PAYMENT_RESPONSE: &str = "PAYMENT-RESPONSE";
 /// The v1 receipt.
 pub const X_PAYMENT_RESPONSE: &str = "X-PAYMENT-RESPONSE";
+/// A wallet's sign-in (extension `sign-in-with-x`).
+pub const SIGN_IN_WITH_X: &str = "SIGN-IN-WITH-X";
 
 /// The longest payment header that is decoded, in bytes. The longest honest one (a smart wallet's signature with
 /// echoed extensions) is a few KiB.

@@ -26,3 +26,4 @@ mod screening;
 mod secure;
 mod stopping;
 mod streaming;
+mod wallet;

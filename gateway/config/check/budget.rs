@@ -13,28 +13,43 @@ const HEADER_BYTES_MAX: usize = 8 * 1024;
 /// What a challenge has besides offer and terms: version, error, the names of the members, and the rest of the
 /// resource's URL (what `{name}` stands for, and the query).
 const FRAME_BYTES: usize = 350;
-/// A quote and the timing in `extra`, with their names.
-const EXTRA_BYTES: usize = 80;
+/// The same for a plan, whose URL is known.
+const PLAN_FRAME_BYTES: usize = 190;
+/// A quote in `extra`, with its name.
+const QUOTE_BYTES: usize = 52;
+/// The timing in `extra`, which plans do not have.
+const TIMING_BYTES: usize = 28;
 /// A fee payer in `extra`, with its name.
 const FEE_PAYER_BYTES: usize = 60;
+/// The extensions in the challenge of a plan (how to sign in, how to name a payment), but for what follows.
+const EXTENSIONS_BYTES: usize = 1300;
+/// A network that a wallet may sign in on, but for its name.
+const CHAIN_BYTES: usize = 32;
+/// How often the extensions name the plan's URL or its host.
+const EXTENSION_URLS: usize = 3;
 
 /// Measures the largest challenge of the file; the others are smaller.
 pub(super) fn check(root: &Section<'_>, config: &Config) {
     let mut accepts = Accepts { receivers: &config.receivers, sizes: HashMap::new() };
     let routes = config.routes.iter().filter_map(|route| {
         let pattern = route.pattern.as_str();
-        let texts = json_bytes(&[&route.description, &route.mime_type, pattern]);
-        Some((accepts.bytes(route.sale.price()?) + texts, "route", pattern))
+        let texts = json_bytes(&[&route.description, &route.mime_type, pattern]) + FRAME_BYTES;
+        let timing = TIMING_BYTES * config.receivers.len();
+        Some((accepts.bytes(route.sale.price()?) + texts + timing, "route", pattern))
     });
     let largest_route = routes.max();
     let plans = config.plans.iter().map(|offered| {
         let name: &str = &offered.plan.name;
-        (accepts.bytes(&offered.price) + json_bytes(&[&offered.description, name]), "plan", name)
+        let chains = config.receivers.iter().filter(|receiver| receiver.asset_for(&offered.price).is_some());
+        let chains: usize = chains.map(|receiver| CHAIN_BYTES + receiver.network.caip2().len()).sum();
+        let urls = EXTENSION_URLS * (config.server.public_url.len() + name.len());
+        let texts = json_bytes(&[&offered.description, name]) + PLAN_FRAME_BYTES + EXTENSIONS_BYTES + urls + chains;
+        (accepts.bytes(&offered.price) + texts, "plan", name)
     });
     let (Some((json, kind, name)), Some(pay_to)) = (plans.chain(largest_route).max(), root.field("pay_to")) else {
         return;
     };
-    let header = (json + FRAME_BYTES + config.server.public_url.len()).div_ceil(3) * 4;
+    let header = (json + config.server.public_url.len()).div_ceil(3) * 4;
     let text = format!("make the challenge of {kind} {name:?} a header of about {header} bytes");
     if header > HEADER_BYTES_MAX {
         pay_to.wrong(format_args!(
@@ -66,7 +81,7 @@ fn entry(receiver: &Receiver, price: &Price) -> Option<usize> {
     let terms = Terms::new(network, asset, amount, pay_to, seconds, None, Map::new());
     let json = serde_json::to_vec(&terms.requirements()).unwrap_or_default();
     let fee_payer = if receiver.needs_fee_payer() { FEE_PAYER_BYTES } else { 0 };
-    Some(json.len() + EXTRA_BYTES + fee_payer)
+    Some(json.len() + QUOTE_BYTES + fee_payer)
 }
 
 fn json_bytes(texts: &[&str]) -> usize {

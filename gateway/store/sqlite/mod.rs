@@ -220,6 +220,15 @@ impl KeyStore for SqliteStore {
         rows::subscription(&self.readers, id).await
     }
 
+    async fn current_of(
+        &self,
+        chain: &str,
+        payer: &str,
+        now: SystemTime,
+    ) -> Result<Option<(Subscription, PaymentId)>, StoreError> {
+        rows::current_of(&self.readers, chain, payer, now).await
+    }
+
     async fn lease(&self, id: &SubscriptionId, want: Units) -> Result<Units, StoreError> {
         match self.writer.write(Write::Lease { id: id.clone(), want }).await? {
             Written::Leased(units) => Ok(units),

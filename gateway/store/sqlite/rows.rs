@@ -1,10 +1,12 @@
 //! Reading rows.
 
+use std::time::SystemTime;
+
 use http::StatusCode;
 use sqlx::Row as _;
 use sqlx::sqlite::{SqlitePool, SqliteRow};
 
-use crate::clock::from_unix_millis;
+use crate::clock::{from_unix_millis, unix_millis};
 use crate::money::{Address, AtomicAmount, Network};
 use crate::payment::{PaymentId, State};
 use crate::plans::{KeyHash, Plan, Subscription, SubscriptionId, Units};
@@ -48,6 +50,24 @@ pub(super) async fn subscription(pool: &SqlitePool, id: &SubscriptionId) -> Resu
             .fetch_optional(pool)
             .await?;
     row.map(|row| subscription_row(&row)).transpose()
+}
+
+pub(super) async fn current_of(
+    pool: &SqlitePool,
+    chain: &str,
+    payer: &str,
+    now: SystemTime,
+) -> Result<Option<(Subscription, PaymentId)>, StoreError> {
+    let row = sqlx::query(
+        "SELECT id, payment_id, chain, payer, plan, key_prefix, expires_at, used FROM subscriptions
+         WHERE chain = ? AND payer = ? AND expires_at > ? ORDER BY created_at DESC, id LIMIT 1",
+    )
+    .bind(chain)
+    .bind(payer)
+    .bind(unix_millis(now))
+    .fetch_optional(pool)
+    .await?;
+    row.map(|row| Ok((subscription_row(&row)?, PaymentId::stored(row.try_get("payment_id")?)))).transpose()
 }
 
 fn subscription_row(row: &SqliteRow) -> Result<Subscription, StoreError> {

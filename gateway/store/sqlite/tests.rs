@@ -281,3 +281,33 @@ async fn nothing_is_set_aside_of_what_is_not_counted_or_not_there() {
     fixture.store().report(vec![usage(&unlimited.subscription.id, 7, 0)]).await.unwrap();
     assert_eq!(fixture.used(&unlimited.subscription.id).await, 7);
 }
+
+#[tokio::test]
+async fn a_payer_holds_the_newest_subscription_that_has_not_ended() {
+    let fixture = Fixture::new().await;
+    let now = SystemTime::UNIX_EPOCH + Duration::from_secs(NOW);
+    let current = async |chain: &'static str, payer: &'static str, after: u64| {
+        let held = fixture.store().current_of(chain, payer, now + Duration::from_secs(after)).await.unwrap();
+        held.map(|(subscription, payment)| (subscription.id, payment))
+    };
+    assert_eq!(current("evm", "0x01", 0).await, None);
+    let sell = async |nonce: u8, ends: u64| {
+        let presented = payment(nonce);
+        let mut sale = sale(&presented, 10, nonce);
+        sale.subscription.expires_at = now + Duration::from_secs(ends);
+        fixture.settling(&presented).await.unwrap();
+        fixture.store().settled(&presented.id, &receipt(), Some(&sale)).await.unwrap();
+        fixture.clock.0.advance(Duration::from_millis(1));
+        Some((sale.subscription.id, presented.id))
+    };
+    let (long, short) = (sell(1, 100).await, sell(2, 50).await);
+    assert_eq!((current("evm", "0x01", 0).await, current("evm", "0x01", 49).await), (short.clone(), short.clone()));
+    assert_eq!(current("evm", "0x01", 50).await, long, "the newer one has ended");
+    assert_eq!(current("evm", "0x01", 100).await, None);
+    for (chain, payer) in [("solana", "0x01"), ("evm", "0x02"), ("evm", ""), ("evm", "0X01")] {
+        assert_eq!(current(chain, payer, 0).await, None, "{chain} {payer}");
+    }
+    let (_, payment) = short.unwrap();
+    assert_eq!(fixture.store().record(&payment).await.unwrap().unwrap().receipt, Some(receipt()));
+    assert!(fixture.store().record(&PaymentId::stored("pay_other")).await.unwrap().is_none());
+}

@@ -60,3 +60,6 @@ INSERT INTO subscriptions_2 SELECT id, payment_id, chain, payer, plan, key_prefi
                                    created_at FROM subscriptions;
 DROP TABLE subscriptions;
 ALTER TABLE subscriptions_2 RENAME TO subscriptions;
+
+-- What a payer who proves their wallet holds: the newest subscription first.
+CREATE INDEX subscriptions_payer ON subscriptions (chain, payer, created_at);

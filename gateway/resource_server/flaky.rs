@@ -1,0 +1,114 @@
+//! A store that can be made to fail.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::SystemTime;
+
+use async_trait::async_trait;
+
+use crate::payment::{PaymentId, Settling};
+use crate::plans::{KeyHash, Subscription, SubscriptionId, Units};
+use crate::store::{
+    Claim, ClaimOutcome, Doubt, KeyStore, Ledger, Record, Sale, SqliteStore, StoreError, StoredResponse, Swept, Usage,
+};
+use crate::x402::facilitator::SettleResponse;
+
+/// The real store, with a switch for each kind of failure.
+#[derive(Debug)]
+pub(super) struct Flaky {
+    pub(super) store: SqliteStore,
+    /// Nothing works any more.
+    pub(super) down: AtomicBool,
+    /// A settled payment cannot be written down.
+    pub(super) forgets: AtomicBool,
+}
+
+impl Flaky {
+    fn up(&self) -> Result<&SqliteStore, StoreError> {
+        match self.down.load(Ordering::Relaxed) {
+            true => Err(StoreError::Failed("down".to_owned())),
+            false => Ok(&self.store),
+        }
+    }
+}
+
+#[async_trait]
+impl Ledger for Flaky {
+    async fn claim(&self, id: &PaymentId) -> Result<ClaimOutcome, StoreError> {
+        self.up()?.claim(id).await
+    }
+
+    async fn settling(&self, payment: &Settling<Claim>) -> Result<(), StoreError> {
+        self.up()?.settling(payment).await
+    }
+
+    async fn settled(&self, id: &PaymentId, receipt: &SettleResponse, sale: Option<&Sale>) -> Result<(), StoreError> {
+        match self.forgets.load(Ordering::Relaxed) {
+            true => Err(StoreError::Failed("disk full".to_owned())),
+            false => self.up()?.settled(id, receipt, sale).await,
+        }
+    }
+
+    async fn voided(&self, id: &PaymentId, reason: &str) -> Result<(), StoreError> {
+        self.up()?.voided(id, reason).await
+    }
+
+    async fn unknown(&self, id: &PaymentId, doubt: &Doubt) -> Result<(), StoreError> {
+        self.up()?.unknown(id, doubt).await
+    }
+
+    async fn delivered(&self, id: &PaymentId, response: Option<StoredResponse>) -> Result<(), StoreError> {
+        self.up()?.delivered(id, response).await
+    }
+
+    async fn record(&self, id: &PaymentId) -> Result<Option<Record>, StoreError> {
+        self.up()?.record(id).await
+    }
+
+    async fn keep(&self, id: &PaymentId, response: StoredResponse) -> Result<(), StoreError> {
+        self.up()?.keep(id, response).await
+    }
+
+    async fn response(&self, id: &PaymentId, now: SystemTime) -> Result<Option<StoredResponse>, StoreError> {
+        self.up()?.response(id, now).await
+    }
+
+    async fn due(&self, now: SystemTime, limit: u32) -> Result<Vec<PaymentId>, StoreError> {
+        self.up()?.due(now, limit).await
+    }
+
+    async fn sweep(&self) -> Result<Swept, StoreError> {
+        self.up()?.sweep().await
+    }
+
+    async fn open_payments(&self) -> Result<u64, StoreError> {
+        self.up()?.open_payments().await
+    }
+}
+
+#[async_trait]
+impl KeyStore for Flaky {
+    async fn subscription_of(&self, key: &KeyHash) -> Result<Option<Subscription>, StoreError> {
+        self.up()?.subscription_of(key).await
+    }
+
+    async fn subscription(&self, id: &SubscriptionId) -> Result<Option<Subscription>, StoreError> {
+        self.up()?.subscription(id).await
+    }
+
+    async fn current_of(
+        &self,
+        chain: &str,
+        payer: &str,
+        now: SystemTime,
+    ) -> Result<Option<(Subscription, PaymentId)>, StoreError> {
+        self.up()?.current_of(chain, payer, now).await
+    }
+
+    async fn lease(&self, id: &SubscriptionId, want: Units) -> Result<Units, StoreError> {
+        self.up()?.lease(id, want).await
+    }
+
+    async fn report(&self, usages: Vec<Usage>) -> Result<(), StoreError> {
+        self.up()?.report(usages).await
+    }
+}
