@@ -36,7 +36,8 @@ impl ResourceServer {
         let mut asking = JoinSet::new();
         for id in due {
             let (server, market) = (Arc::clone(self), Arc::clone(market));
-            asking.spawn(async move { server.reconcile_one(&market, &id).await });
+            // What is due and settling has been so for minutes, so nobody is at it.
+            asking.spawn(async move { server.end(&market, &id, &[State::Unknown, State::Settling]).await });
         }
         let mut all = Reconciled::default();
         while let Some(done) = asking.join_next().await {
@@ -52,13 +53,17 @@ impl ResourceServer {
         Ok(all)
     }
 
-    /// Asks for one payment; says how it stands now. None if it is not open, or somebody else is at it.
+    /// Asks for one payment; says how it stands now. None if it is not unknown, or somebody else is at it.
     ///
     /// # Errors
     /// [`Denial::StoreFailed`].
     pub async fn reconcile_one(&self, market: &Market, id: &PaymentId) -> Result<Option<State>, Denial> {
+        self.end(market, id, &[State::Unknown]).await
+    }
+
+    async fn end(&self, market: &Market, id: &PaymentId, from: &[State]) -> Result<Option<State>, Denial> {
         let ClaimOutcome::Recorded(claim, record) = self.ledger.claim(id).await? else { return Ok(None) };
-        if !matches!(record.state, State::Unknown | State::Settling) {
+        if !from.contains(&record.state) {
             return Ok(None);
         }
         claim.reached(Stage::Resolving);

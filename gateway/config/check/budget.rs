@@ -22,7 +22,7 @@ const TIMING_BYTES: usize = 28;
 /// A fee payer in `extra`, with its name.
 const FEE_PAYER_BYTES: usize = 60;
 /// The extensions in the challenge of a plan (how to sign in, how to name a payment), but for what follows.
-const EXTENSIONS_BYTES: usize = 1300;
+const EXTENSIONS_BYTES: usize = 560;
 /// A network that a wallet may sign in on, but for its name.
 const CHAIN_BYTES: usize = 32;
 /// How often the extensions name the plan's URL or its host.
