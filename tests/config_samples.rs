@@ -65,7 +65,9 @@ fn a_purchases_header_is_as_large_as_the_check_says() {
     use tollgate::pricing::Kinds;
 
     let address = "0x209693Bc6afc0C5328bA36FaF03C514EF312287C";
-    let networks = ["base", "polygon", "avalanche", "arbitrum", "base-sepolia", "arbitrum-sepolia"].map(|name| format!("{name} = \"{address}\"")).join("\n");
+    let networks = ["base", "polygon", "avalanche", "arbitrum", "base-sepolia", "arbitrum-sepolia"]
+        .map(|name| format!("{name} = \"{address}\""))
+        .join("\n");
     let text = format!(
         "server = {{ public_url = \"https://api.example.com\", unlisted = \"deny\" }}\n\
          upstream.url = \"http://127.0.0.1:3000\"\nfacilitator.url = \"https://x402.org/facilitator\"\n\

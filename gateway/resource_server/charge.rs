@@ -6,7 +6,7 @@ use super::{Admitted, Denial, Market, Pass, ResourceServer, Settled};
 use crate::crash::crash_point;
 use crate::facilitator::{Verdict, says_used};
 use crate::money::Address;
-use crate::payment::{self, Claimed, Presented, Refused, Shortfall, State};
+use crate::payment::{self, Claimed, PaymentId, Presented, Refused, Shortfall, State};
 use crate::store::{Claim, ClaimOutcome, Record, Stage};
 use crate::x402::facilitator::SettleResponse;
 
@@ -54,6 +54,8 @@ impl ResourceServer {
                 ClaimOutcome::InFlight(busy) => busy,
             };
             let (patience, late) = match busy.stage() {
+                // Another repeat of what is over takes but a moment.
+                Stage::Working if self.is_over(&presented.id).await? => (patience.max(NOTING_WAIT), in_flight()),
                 Stage::Working => (patience, in_flight()),
                 Stage::Noting => (patience.max(NOTING_WAIT), in_flight()),
                 Stage::Resolving => {
@@ -62,6 +64,11 @@ impl ResourceServer {
             };
             tokio::time::timeout_at(begun + patience, busy.done()).await.map_err(|_| late)?;
         }
+    }
+
+    async fn is_over(&self, id: &PaymentId) -> Result<bool, Denial> {
+        let record = self.ledger.record(id).await?;
+        Ok(record.is_some_and(|record| record.state == State::Delivered))
     }
 
     /// Asks the facilitator whether a claimed payment is good. With a receipt if somebody has put it on the chain

@@ -9,6 +9,7 @@
 mod support;
 
 mod commands;
+mod copies;
 mod framing;
 mod headers;
 mod http2;
