@@ -3,7 +3,7 @@ use std::time::Duration;
 use super::desk::Work;
 use super::{Admitted, Denial, Market, Pass, ResourceServer, Settled};
 use crate::facilitator::{Verdict, says_used};
-use crate::money::Address;
+use crate::money::{Address, Network};
 use crate::payment::{self, Claimed, Goods, Presented, Refused, Shortfall, State};
 use crate::store::{Claim, ClaimOutcome, Record, Stage};
 use crate::x402::facilitator::SettleResponse;
@@ -73,7 +73,8 @@ impl ResourceServer {
         let verdict = market.desk()?.place(Work::Waiting).await?.verify(&claimed.presented().request).await;
         match verdict {
             Ok(Verdict::Valid { payer }) => {
-                if contradicts(claimed.presented(), payer.as_deref()) {
+                let presented = claimed.presented();
+                if contradicts(presented.payer.as_ref(), payer.as_deref(), &presented.terms.network) {
                     let text = "the facilitator names another payer than the payment";
                     return Err(not_taken(Refused::new("payer_mismatch", text)));
                 }
@@ -110,11 +111,7 @@ fn may_have_landed(reason: &str) -> bool {
 }
 
 /// Whether the facilitator read another payer than we did; on Solana only it can read one.
-fn contradicts(presented: &Presented, payer: Option<&str>) -> bool {
-    match (&presented.payer, payer) {
-        (Some(ours), Some(theirs)) => {
-            Address::parse(theirs, &presented.terms.network).is_ok_and(|theirs| theirs != *ours)
-        }
-        _ => false,
-    }
+pub(super) fn contradicts(ours: Option<&Address>, theirs: Option<&str>, network: &Network) -> bool {
+    let theirs = theirs.and_then(|theirs| Address::parse(theirs, network).ok());
+    ours.zip(theirs).is_some_and(|(ours, theirs)| theirs != *ours)
 }

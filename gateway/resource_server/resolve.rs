@@ -3,7 +3,7 @@
 //!
 //! | seen | ending |
 //! |---|---|
-//! | the facilitator says settled | settled |
+//! | the facilitator says settled, and names no other payer | settled |
 //! | the chain has the transfer to the receiver, in that amount, by this authorization | settled |
 //! | the chain has the authorization used or cancelled otherwise, or past and unused | voided |
 //! | the facilitator says used, no chain to ask | unknown, or settled with `unproven_settlement = "accept"` |
@@ -13,12 +13,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::{Instant, sleep, timeout_at};
 
+use super::charge::contradicts;
 use super::desk::Work;
 use super::{Denial, Market, ResourceServer};
 use crate::chain::{Authorization, Chain, Sighting, Sought};
 use crate::clock::unix_seconds;
 use crate::facilitator::{SettleOutcome, Unclear};
-use crate::money::Network;
+use crate::money::{Address, Network};
 use crate::payment::{PaymentId, Presented, Unproven};
 use crate::store::{Doubt, Record, StoreError};
 use crate::x402::facilitator::{FacilitatorRequest, SettleResponse};
@@ -127,7 +128,11 @@ impl ResourceServer {
     async fn ask_facilitator(&self, market: &Market, record: &Record) -> Result<SettleResponse, Unclear> {
         let unavailable = |_| Unclear::new("the facilitator cannot be asked");
         let place = market.desk().map_err(unavailable)?.place(Work::Waiting).await.map_err(unavailable)?;
+        let payer = record.payer.as_deref().and_then(|payer| Address::parse(payer, &record.chain).ok());
         match place.settle(&record.request, &record.network).await {
+            SettleOutcome::Settled(receipt) if contradicts(payer.as_ref(), receipt.payer.as_deref(), &record.chain) => {
+                Err(of_another_payer(receipt))
+            }
             SettleOutcome::Settled(receipt) => Ok(receipt),
             SettleOutcome::Refused(refusal) => {
                 Err(Unclear { transaction: refusal.transaction, ..Unclear::new(refusal.reason) })
@@ -206,6 +211,12 @@ impl Market {
 
 fn read(request: &FacilitatorRequest) -> Option<Authorization> {
     Authorization::read(request.payment_payload.get())
+}
+
+/// A receipt that belongs to somebody else's payment proves nothing about this one.
+pub(super) fn of_another_payer(receipt: SettleResponse) -> Unclear {
+    let why = format!("success for the payer {}", receipt.payer.unwrap_or_default());
+    Unclear::new(why)
 }
 
 /// What the facilitator alone can prove.

@@ -13,7 +13,7 @@ use crate::chain::{Chain, ChainError, Sighting, Sought};
 use crate::facilitator::{Refusal, SettleOutcome, Unclear, Verdict};
 use crate::money::Address;
 use crate::payment::State;
-use crate::payment::testing::NOW;
+use crate::payment::testing::{NOW, Wallet};
 use crate::pricing::{Route, SettleTiming};
 use crate::store::StoredResponse;
 
@@ -262,4 +262,22 @@ async fn a_payment_identifier_stands_for_one_payment_and_for_its_buyer() {
     let second = with_identifier(&second, "order_0123456789");
     assert!(matches!(shop.buy(&plan, &second).await, Err(Denial::IdentifierTaken(_))));
     assert_eq!(shop.facilitator.calls().1, 1, "nothing is charged for it");
+}
+
+/// Mixed-up answers happen: a receipt for somebody else must not open what this payment was for.
+#[tokio::test]
+async fn a_receipt_that_names_another_payer_proves_nothing() {
+    let (shop, offered) = (Shop::open().await, weather());
+    let of = |payer: &str| {
+        SettleOutcome::Settled(SettleResponse { payer: Some(payer.to_owned()), ..receipt("eip155:8453") })
+    };
+    let (payment, other) = (shop.pay(offer_of(&offered), 1), Wallet::new(2).address().to_string());
+    let verified = shop.verified(&offered, &payment).await;
+    for _ in 0..2 {
+        shop.facilitator.next_outcome(of(&other));
+    }
+    assert!(matches!(shop.settle(verified).await, Err(Denial::Unresolved(_))));
+    assert!(matches!(shop.ask(&offered, &GET, &payment).await, Err(Denial::Unresolved(_))));
+    shop.facilitator.next_outcome(of(&Wallet::new(1).address().to_string().to_lowercase()));
+    assert!(matches!(shop.ask(&offered, &GET, &payment).await, Ok(Admitted::Pass(Pass::Settled(_)))));
 }
