@@ -23,7 +23,9 @@ impl ResourceServer {
     ) -> Result<Admitted, Denial> {
         let (claim, record) = self.claim(market, &presented, Duration::ZERO).await?;
         if let Some(record) = record.filter(|record| record.state != State::Voided) {
-            return self.recover_call(market, presented, &goods, claim, *record, safe).await;
+            // A route that settles first asks the upstream for nothing before the outcome is known.
+            let unasked = upfront && matches!(record.state, State::Unknown | State::Settling);
+            return self.recover_call(market, presented, &goods, claim, *record, safe || unasked).await;
         }
         let claimed = Claimed::new(presented, goods, claim).map_err(not_taken)?;
         let (verified, landed) = self.verified(market, claimed, upfront).await?;

@@ -9,7 +9,7 @@ use crate::x402::facilitator::SettleResponse;
 
 impl ResourceServer {
     /// A call's payment that was seen before. Its buyer gets the stored answer; if there is none and nothing was ever
-    /// delivered, the call is made once more where that cannot do the same work twice.
+    /// delivered, the call is made once more where that cannot do the same work twice (`again`).
     pub(super) async fn recover_call(
         &self,
         market: &Market,
@@ -17,7 +17,7 @@ impl ResourceServer {
         goods: &Goods,
         claim: Claim,
         record: Record,
-        safe: bool,
+        again: bool,
     ) -> Result<Admitted, Denial> {
         let spent = |receipt: Option<SettleResponse>| Denial::Spent(presented.id.clone(), receipt.map(Box::new));
         if !is_the_buyer(&presented, &record) {
@@ -35,7 +35,7 @@ impl ResourceServer {
             }
             return Ok(Admitted::Stored(Box::new(response), Box::new(receipt)));
         }
-        if delivered || !safe {
+        if delivered || !again {
             return Err(spent(Some(receipt)));
         }
         Ok(settled_pass(Settled::recorded(presented, receipt, claim)))

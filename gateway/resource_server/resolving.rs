@@ -281,3 +281,18 @@ async fn a_receipt_that_names_another_payer_proves_nothing() {
     shop.facilitator.next_outcome(of(&Wallet::new(1).address().to_string().to_lowercase()));
     assert!(matches!(shop.ask(&offered, &GET, &payment).await, Ok(Admitted::Pass(Pass::Settled(_)))));
 }
+
+/// The money was taken, the upstream was never asked, and the buyer was told that the payment is used up.
+#[tokio::test]
+async fn an_advance_payment_in_doubt_buys_work_that_cannot_be_repeated() {
+    let (shop, offered) = (Shop::open().await, route("/weather", SettleTiming::Before));
+    let payment = shop.pay(offer_of(&offered), 1);
+    shop.facilitator.next_outcome(timeout());
+    assert!(matches!(shop.ask(&offered, &Method::POST, &payment).await, Err(Denial::Unresolved(_))));
+    let Ok(Admitted::Pass(Pass::Settled(settled))) = shop.ask(&offered, &Method::POST, &payment).await else {
+        panic!()
+    };
+    drop(settled);
+    // From here on the work may have been done.
+    assert!(matches!(shop.ask(&offered, &Method::POST, &payment).await, Err(Denial::Spent(_, Some(_)))));
+}
