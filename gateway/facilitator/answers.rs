@@ -5,7 +5,7 @@
 //!
 //! | answer to `/settle` | outcome |
 //! |---|---|
-//! | 2xx, `success: true`, a transaction, our network | settled |
+//! | 2xx, `success: true`, a transaction, our network, no `errorReason` | settled |
 //! | 2xx or 4xx, `success: false` | refused |
 //! | the same, "already used" or with a transaction for a reason that we do not know | unknown |
 //! | 4xx without `success` | not processed, as if not sent |
@@ -140,6 +140,9 @@ fn receipt(members: &Map<String, Value>, ours: &str) -> Result<SettleResponse, S
     if let Some(status) = text(members, "status").filter(|status| STATUSES_UNPAID.contains(&status.as_str())) {
         return Err(format!("success and status {status}"));
     }
+    if let Some(reason) = text(members, "errorReason").filter(|reason| !reason.is_empty()) {
+        return Err(format!("success and the errorReason {reason:?}"));
+    }
     let payer = text(members, "payer");
     Ok(SettleResponse { success: true, error_reason: None, error_message: None, transaction, network, payer })
 }
@@ -241,6 +244,8 @@ mod tests {
             (200, r#"{"success":true,"transaction":"0x1","network":"base"}"#, "unknown"),
             (200, r#"{"success":true,"transaction":"0x1","network":"eip155:84532"}"#, "unknown"),
             (200, r#"{"success":true,"transaction":"0x1","network":"eip155:8453","status":"blocked"}"#, "unknown"),
+            (200, r#"{"success":true,"transaction":"0x1","network":"eip155:8453","errorReason":""}"#, "settled 0x1"),
+            (200, r#"{"success":true,"transaction":"0x1","network":"eip155:8453","errorReason":"no"}"#, "unknown"),
             (200, r#"{"success":"true","transaction":"0x1","network":"eip155:8453"}"#, "unknown"),
             (200, r#"{"success":1,"transaction":"0x1","network":"eip155:8453"}"#, "unknown"),
             (200, r#"{"transaction":"0x1","network":"eip155:8453"}"#, "unknown"),

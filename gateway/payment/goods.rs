@@ -12,7 +12,12 @@ use crate::plans::Plan;
 #[serde(rename_all = "snake_case")]
 pub enum Goods {
     /// The answer to one request.
-    Call(RequestHash),
+    Call {
+        /// Which request.
+        request: RequestHash,
+        /// Whether the upstream is asked only when the money has moved.
+        upfront: bool,
+    },
     /// A plan as it was offered.
     Plan {
         /// What the buyer gets.
@@ -42,7 +47,7 @@ impl Goods {
     /// The request that was paid for, if it is a call.
     pub fn request(&self) -> Option<RequestHash> {
         match self {
-            Self::Call(request) => Some(*request),
+            Self::Call { request, .. } => Some(*request),
             Self::Plan { .. } => None,
         }
     }

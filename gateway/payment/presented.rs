@@ -206,9 +206,24 @@ fn agree(
         return Ok(Agreed { terms: Arc::clone(terms), quote, stale: None });
     }
     // A price that we gave before the configuration changed: the quote proves that these terms were ours.
-    let quote = recognise(&digest(echo)).ok_or_else(no_match)?;
+    let quote = recognise(&digest(echo)).ok_or_else(|| differs(offer, echo))?;
     let stale = (!quote.is_fresh(now, quote_ttl)).then(no_match);
     Ok(Agreed { terms: Arc::new(earlier_terms(echo)?), quote: Some(quote), stale })
+}
+
+/// Names what differs from the offered terms that are nearest: those of the same network and asset, if there are any.
+fn differs(offer: &Offer, echo: &v2::PaymentRequirements) -> Refused {
+    let same_network = |terms: &&Arc<Terms>| terms.network.caip2() == echo.network;
+    let same_asset = |terms: &&Arc<Terms>| terms.asset.address.to_string().eq_ignore_ascii_case(&echo.asset);
+    let in_both = offer.terms.iter().filter(same_network).find(same_asset);
+    let nearest = in_both.or_else(|| offer.terms.iter().find(same_network)).or(offer.terms.first());
+    match nearest.and_then(|terms| terms.difference(echo)) {
+        Some(difference) => {
+            let text = format!("the payment's terms are none of those offered here: {difference}");
+            Refused::new("no_matching_payment_requirements", text)
+        }
+        None => no_match(),
+    }
 }
 
 fn no_match() -> Refused {

@@ -151,6 +151,28 @@ impl Terms {
     }
 }
 
+impl Terms {
+    /// What a buyer must change in an echo that means other terms, in a few words. None if it means these.
+    pub fn difference(&self, echo: &v2::PaymentRequirements) -> Option<String> {
+        let address =
+            |text: &str, ours: &Address| Address::parse(text, &self.network).is_ok_and(|theirs| theirs == *ours);
+        let extra = self.extra.iter().find(|(name, ours)| echo.extra.get(*name) != Some(ours));
+        let texts = [
+            (echo.scheme != "exact", "scheme must be exact".to_owned()),
+            (echo.network != self.network.caip2(), format!("network must be {}", self.network)),
+            (!address(&echo.asset, &self.asset.address), format!("asset must be {}", self.asset.address)),
+            (echo.amount != self.amount, format!("amount must be {}", self.amount)),
+            (!address(&echo.pay_to, &self.pay_to), format!("payTo must be {}", self.pay_to)),
+            (
+                echo.max_timeout_seconds != self.max_timeout_seconds,
+                format!("maxTimeoutSeconds must be {}", self.max_timeout_seconds),
+            ),
+            (extra.is_some(), extra.map(|(name, ours)| format!("extra.{name} must be {ours}")).unwrap_or_default()),
+        ];
+        texts.into_iter().find_map(|(differs, text)| differs.then_some(text))
+    }
+}
+
 /// `extra` is the last member and ends with the whole: what is cut off are the two braces.
 fn v2_head_of(requirements: &v2::PaymentRequirements) -> String {
     let mut text = serde_json::to_string(requirements).unwrap_or_default();

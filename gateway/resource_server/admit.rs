@@ -100,7 +100,7 @@ impl ResourceServer {
             .map_err(|refused| Denial::Shortfall(Shortfall::Payment(refused)))?;
         let (server, market) = (Arc::clone(self), Arc::clone(market));
         let (upfront, safe) = (call.route.settle == SettleTiming::Before, call.method.is_safe());
-        let goods = Goods::Call(RequestHash::of(call.method, call.target));
+        let goods = Goods::Call { request: RequestHash::of(call.method, call.target), upfront };
         let proof = call.sign_in.cloned();
         let wanted = Wanted { goods, upfront, safe, proof };
         self.undropped(async move { server.charge(&market, presented, wanted).await }).await

@@ -2,12 +2,13 @@ use std::time::Duration;
 
 use super::admit::Wanted;
 use super::desk::Work;
+use super::resolve::is_voided_on_trust;
 use super::{Admitted, Denial, Market, Pass, ResourceServer, Settled};
 use crate::crash::crash_point;
 use crate::facilitator::{Verdict, says_used};
-use crate::money::Address;
+use crate::money::{Address, Network};
 use crate::payment::{self, Claimed, PaymentId, Presented, Refused, Shortfall, State};
-use crate::store::{Claim, ClaimOutcome, Record, Stage};
+use crate::store::{Claim, ClaimOutcome, Doubt, Record, Stage};
 use crate::x402::facilitator::SettleResponse;
 
 /// How long a repeat waits while the first one's answer leaves and is noted.
@@ -23,14 +24,25 @@ impl ResourceServer {
     ) -> Result<Admitted, Denial> {
         let (claim, record) = self.claim(market, &presented, Duration::ZERO).await?;
         crash_point!("claim.taken");
+        let voided = record.as_deref().is_some_and(is_voided_on_trust);
         if let Some(record) = record.filter(|record| record.state != State::Voided) {
             return self.recover_call(market, presented, &wanted, claim, *record).await;
         }
+        let id = presented.id.clone();
         let claimed = Claimed::new(presented, wanted.goods, claim).map_err(not_taken)?;
-        let (verified, landed) = self.verified(market, claimed, wanted.upfront).await?;
+        let verified = self.verified(market, claimed, wanted.upfront).await;
+        let (verified, landed) = self.unless_voided_early(&id, voided, verified).await?;
         match landed {
             Some(receipt) => Ok(settled_pass(self.book_landed(verified, receipt).await?)),
-            None if wanted.upfront => Ok(settled_pass(self.settle(market, verified, Work::Waiting).await?)),
+            None if wanted.upfront => {
+                let settled = self.settle(market, verified, Work::Waiting).await?;
+                // Said before the upstream is asked, so that nothing is done twice; repeated is what is safe.
+                if !wanted.safe && !self.ledger.asking(&settled.presented.id).await? {
+                    return Err(Denial::StoreFailed);
+                }
+                settled.claim().reached(Stage::Noting);
+                Ok(settled_pass(settled))
+            }
             None => Ok(Admitted::Pass(Pass::Verified(Box::new(verified)))),
         }
     }
@@ -66,6 +78,24 @@ impl ResourceServer {
         }
     }
 
+    /// A payment that was voided and is now said to be used: our own settlement may have landed after all, so nobody
+    /// knows. Told to sign anew, its buyer might pay twice.
+    pub(super) async fn unless_voided_early<T>(
+        &self,
+        id: &PaymentId,
+        voided: bool,
+        checked: Result<T, Denial>,
+    ) -> Result<T, Denial> {
+        match checked {
+            Err(Denial::Shortfall(Shortfall::Payment(refused))) if voided && says_used(&refused.reason) => {
+                let (reason, ask_at) = (refused.reason.into_owned(), Some(self.clock.now()));
+                self.ledger.unknown(id, &Doubt { reason, transaction: None, ask_at }).await?;
+                Err(Denial::Unresolved(id.clone()))
+            }
+            checked => checked,
+        }
+    }
+
     async fn is_over(&self, id: &PaymentId) -> Result<bool, Denial> {
         let record = self.ledger.record(id).await?;
         Ok(record.is_some_and(|record| record.state == State::Delivered))
@@ -79,11 +109,12 @@ impl ResourceServer {
         claimed: Claimed<Claim>,
     ) -> Result<(payment::Verified<Claim>, Option<SettleResponse>), Denial> {
         crash_point!("verify.asking");
-        let verdict = market.desk()?.place(Work::Waiting).await?.verify(&claimed.presented().request).await;
+        let verdict = market.desk()?.place(Work::Check).await?.verify(&claimed.presented().request).await;
         crash_point!("verify.answered");
         match verdict {
             Ok(Verdict::Valid { payer }) => {
-                if contradicts(claimed.presented(), payer.as_deref()) {
+                let presented = claimed.presented();
+                if contradicts(presented.payer.as_ref(), payer.as_deref(), &presented.terms.network) {
                     let text = "the facilitator names another payer than the payment";
                     return Err(not_taken(Refused::new("payer_mismatch", text)));
                 }
@@ -120,11 +151,7 @@ fn may_have_landed(reason: &str) -> bool {
 }
 
 /// Whether the facilitator read another payer than we did; on Solana only it can read one.
-fn contradicts(presented: &Presented, payer: Option<&str>) -> bool {
-    match (&presented.payer, payer) {
-        (Some(ours), Some(theirs)) => {
-            Address::parse(theirs, &presented.terms.network).is_ok_and(|theirs| theirs != *ours)
-        }
-        _ => false,
-    }
+pub(super) fn contradicts(ours: Option<&Address>, theirs: Option<&str>, network: &Network) -> bool {
+    let theirs = theirs.and_then(|theirs| Address::parse(theirs, network).ok());
+    ours.zip(theirs).is_some_and(|(ours, theirs)| theirs != *ours)
 }

@@ -19,17 +19,21 @@ const WAIT_MAX: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Desk {
     facilitator: Arc<dyn Facilitator>,
-    general: Semaphore,
+    /// Half of them: what hangs in a settlement keeps nobody from being checked.
+    checks: Semaphore,
+    settlements: Semaphore,
     reserved: Semaphore,
 }
 
-/// What a settlement is for.
+/// What a place is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Work {
-    /// The upstream has done it.
-    Done,
-    /// It waits for the money.
+    /// A question that moves no money.
+    Check,
+    /// A settlement that work waits for.
     Waiting,
+    /// A settlement of what the upstream has done.
+    Done,
 }
 
 /// A place at the desk.
@@ -37,11 +41,11 @@ pub(super) enum Work {
 pub(super) struct Place<'a>(&'a Desk, #[expect(dead_code, reason = "held")] SemaphorePermit<'a>);
 
 impl Desk {
-    /// A desk with so many places, a quarter of them kept for work that is done.
+    /// A desk with so many places: half for checks, a quarter for settlements, a quarter for those of work that is
+    /// done.
     pub fn new(facilitator: Arc<dyn Facilitator>, places: usize) -> Self {
-        let reserved = (places / 4).max(1);
-        let general = places.saturating_sub(reserved).max(1);
-        Self { facilitator, general: Semaphore::new(general), reserved: Semaphore::new(reserved) }
+        let places = |part: usize| Semaphore::new((places / part).max(1));
+        Self { facilitator, checks: places(2), settlements: places(4), reserved: places(4) }
     }
 
     /// Waits for a place.
@@ -49,20 +53,18 @@ impl Desk {
     /// # Errors
     /// [`Denial::NoVerdict`] if none is free in time.
     pub(super) async fn place(&self, work: Work) -> Result<Place<'_>, Denial> {
-        let reserved = async {
+        let place = async {
             match work {
-                Work::Done => self.reserved.acquire().await,
-                Work::Waiting => std::future::pending().await,
+                Work::Check => self.checks.acquire().await,
+                Work::Waiting => self.settlements.acquire().await,
+                Work::Done => tokio::select! {
+                    biased;
+                    reserved = self.reserved.acquire() => reserved,
+                    general = self.settlements.acquire() => general,
+                },
             }
         };
-        let either = async {
-            tokio::select! {
-                biased;
-                general = self.general.acquire() => general,
-                reserved = reserved => reserved,
-            }
-        };
-        match tokio::time::timeout(WAIT_MAX, either).await {
+        match tokio::time::timeout(WAIT_MAX, place).await {
             Ok(Ok(permit)) => Ok(Place(self, permit)),
             _ => Err(Denial::NoVerdict("facilitator_busy")),
         }
@@ -95,16 +97,16 @@ mod tests {
             headers: Vec::new(),
         };
         let desk = Desk::new(Arc::new(RemoteFacilitator::new(&settings).unwrap()), 4);
-        let mut taken = Vec::new();
-        for _ in 0..3 {
-            taken.push(desk.place(Work::Waiting).await.unwrap());
-        }
+        let waiting = desk.place(Work::Waiting).await.unwrap();
         assert!(matches!(desk.place(Work::Waiting).await, Err(Denial::NoVerdict("facilitator_busy"))));
         let done = desk.place(Work::Done).await.unwrap();
         assert!(desk.place(Work::Done).await.is_err(), "they are bounded too");
-        drop(done);
-        assert!(desk.place(Work::Done).await.is_ok());
-        taken.pop();
-        assert!(desk.place(Work::Waiting).await.is_ok());
+        drop(waiting);
+        let more = desk.place(Work::Done).await.unwrap();
+        assert!(desk.place(Work::Waiting).await.is_err());
+        let checks = [desk.place(Work::Check).await.unwrap(), desk.place(Work::Check).await.unwrap()];
+        assert!(desk.place(Work::Check).await.is_err());
+        drop((done, more, checks));
+        assert!(desk.place(Work::Waiting).await.is_ok() && desk.place(Work::Check).await.is_ok());
     }
 }

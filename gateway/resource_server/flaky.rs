@@ -56,6 +56,10 @@ impl Ledger for Flaky {
         self.up()?.unknown(id, doubt).await
     }
 
+    async fn asking(&self, id: &PaymentId) -> Result<bool, StoreError> {
+        self.up()?.asking(id).await
+    }
+
     async fn delivered(&self, id: &PaymentId, response: Option<StoredResponse>) -> Result<(), StoreError> {
         self.up()?.delivered(id, response).await
     }

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use super::charge::not_taken;
 use super::desk::Work;
 use super::recover::is_the_buyer;
+use super::resolve::is_voided_on_trust;
 use super::screened::for_address;
 use super::{Denial, Market, ResourceServer};
 use crate::crash::crash_point;
@@ -78,6 +79,7 @@ impl ResourceServer {
     async fn sell(&self, market: &Market, plan: &Plan, presented: Presented) -> Result<Sold, Denial> {
         let (claim, record) = self.claim(market, &presented, REPEAT_WAIT).await?;
         crash_point!("sale.claimed");
+        let voided = record.as_deref().is_some_and(is_voided_on_trust);
         if let Some(record) = record.filter(|record| record.state != State::Voided) {
             if !is_the_buyer(&presented, &record) {
                 return Err(Denial::Spent(presented.id, None));
@@ -87,9 +89,11 @@ impl ResourceServer {
             drop(claim);
             return sold;
         }
+        let id = presented.id.clone();
         let goods = Goods::Plan { plan: plan.clone(), key_prefix: Arc::clone(&market.key_prefix) };
         let claimed = Claimed::new(presented, goods, claim).map_err(not_taken)?;
-        let (verified, landed) = self.verified(market, claimed, false).await?;
+        let verified = self.verified(market, claimed, false).await;
+        let (verified, landed) = self.unless_voided_early(&id, voided, verified).await?;
         let settled = match landed {
             None => self.settle(market, verified, Work::Waiting).await?,
             Some(receipt) => self.book_landed(verified, receipt).await?,

@@ -4,13 +4,13 @@ use super::admit::Wanted;
 use super::charge::settled_pass;
 use super::resolve::Ending;
 use super::{Admitted, Denial, Market, ResourceServer, Settled};
-use crate::payment::{Presented, Refused, State};
+use crate::payment::{Goods, Presented, Refused, State};
 use crate::store::{Claim, Record, Stage};
 use crate::x402::facilitator::SettleResponse;
 
 impl ResourceServer {
     /// A call's payment that was seen before. Its buyer gets the stored answer; if there is none and nothing was ever
-    /// delivered, the call is made once more where that cannot do the same work twice.
+    /// delivered, the call is made once more where that cannot do the same work twice (`again`).
     pub(super) async fn recover_call(
         &self,
         market: &Market,
@@ -26,7 +26,8 @@ impl ResourceServer {
         let delivered = record.state == State::Delivered;
         let receipt = self.receipt_of(market, &claim, &record).await?;
         // For another request than the one that was paid for there is nothing; it is not paid for a second time either.
-        if record.goods.as_ref().is_some_and(|first| *first != wanted.goods) {
+        let first = record.goods.as_ref();
+        if first.is_some_and(|first| first.request() != wanted.goods.request()) {
             return Err(spent(Some(receipt)));
         }
         if let Some(response) = self.ledger.response(&presented.id, self.clock.now()).await? {
@@ -35,7 +36,10 @@ impl ResourceServer {
             }
             return Ok(Admitted::Stored(Box::new(response), Box::new(receipt)));
         }
-        if delivered || !wanted.safe {
+        // What is settled first may be settled, and the upstream never asked.
+        let unasked = matches!(first, Some(Goods::Call { upfront: true, .. }));
+        let again = wanted.safe || (unasked && !delivered && self.ledger.asking(&presented.id).await?);
+        if delivered || !again {
             return Err(spent(Some(receipt)));
         }
         Ok(settled_pass(Settled::recorded(presented, receipt, claim)))

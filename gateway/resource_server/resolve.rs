@@ -3,7 +3,7 @@
 //!
 //! | seen | ending |
 //! |---|---|
-//! | the facilitator says settled | settled |
+//! | the facilitator says settled, and names no other payer | settled |
 //! | the chain has the transfer to the receiver, in that amount, by this authorization | settled |
 //! | the chain has the authorization used or cancelled otherwise, or past and unused | voided |
 //! | the facilitator says used, no chain to ask | unknown, or settled with `unproven_settlement = "accept"` |
@@ -13,13 +13,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::{Instant, sleep, timeout_at};
 
+use super::charge::contradicts;
 use super::desk::Work;
 use super::{Denial, Market, ResourceServer};
 use crate::chain::{Chain, Sighting, Sought};
 use crate::clock::unix_seconds;
 use crate::crash::crash_point;
 use crate::facilitator::{SettleOutcome, Unclear};
-use crate::money::Network;
+use crate::money::{Address, Network};
 use crate::payment::{PaymentId, Presented, Unproven};
 use crate::store::{Doubt, Record, StoreError};
 use crate::x402::facilitator::SettleResponse;
@@ -38,6 +39,16 @@ const SETTLED_BY: Duration = Duration::from_secs(60);
 const SVM_LIFE: Duration = Duration::from_secs(180);
 /// How far the clock of a chain may be behind ours.
 const CLOCK_SKEW: Duration = Duration::from_secs(5);
+
+/// The chain has the authorization used up or cancelled, and not for us.
+const SPENT_ELSEWHERE: &str = "authorization_spent_elsewhere";
+/// The chain is past the authorization, and does not have it.
+const EXPIRED_UNUSED: &str = "authorization_expired_unused";
+
+/// Whether a payment is voided on somebody's word, where the chain has not proved it.
+pub(super) fn is_voided_on_trust(record: &Record) -> bool {
+    !matches!(record.reason.as_deref(), Some(SPENT_ELSEWHERE | EXPIRED_UNUSED))
+}
 
 /// How a payment ended, or that it did not.
 #[derive(Debug)]
@@ -121,8 +132,8 @@ impl ResourceServer {
             }
             // It paid for something else: nothing may be served for it here, and it is not void either.
             Ok(Sighting::Paid { .. }) => Ending::Open(Unclear::new("it was paid before it was presented here")),
-            Ok(Sighting::Spent { .. }) => Ending::Voided("authorization_spent_elsewhere"),
-            Ok(Sighting::Expired) => Ending::Voided("authorization_expired_unused"),
+            Ok(Sighting::Spent { .. }) => Ending::Voided(SPENT_ELSEWHERE),
+            Ok(Sighting::Expired) => Ending::Voided(EXPIRED_UNUSED),
             Ok(Sighting::Open) => Ending::Open(Unclear { used: false, ..unclear }),
             Err(error) => Ending::Open(Unclear { why: format!("{}; {error}", unclear.why), used: false, ..unclear }),
         }
@@ -131,7 +142,11 @@ impl ResourceServer {
     async fn ask_facilitator(&self, market: &Market, record: &Record) -> Result<SettleResponse, Unclear> {
         let unavailable = |_| Unclear::new("the facilitator cannot be asked");
         let place = market.desk().map_err(unavailable)?.place(Work::Waiting).await.map_err(unavailable)?;
+        let payer = record.payer.as_deref().and_then(|payer| Address::parse(payer, &record.chain).ok());
         match place.settle(&record.request, &record.network).await {
+            SettleOutcome::Settled(receipt) if contradicts(payer.as_ref(), receipt.payer.as_deref(), &record.chain) => {
+                Err(of_another_payer(receipt))
+            }
             SettleOutcome::Settled(receipt) => Ok(receipt),
             SettleOutcome::Refused(refusal) => {
                 Err(Unclear { transaction: refusal.transaction, ..Unclear::new(refusal.reason) })
@@ -196,6 +211,12 @@ impl Market {
         let chain = self.chains.get(&record.chain)?;
         Some((&**chain, Sought::of(&record.request, &record.chain, record.since, hint)?))
     }
+}
+
+/// A receipt that belongs to somebody else's payment proves nothing about this one.
+pub(super) fn of_another_payer(receipt: SettleResponse) -> Unclear {
+    let why = format!("success for the payer {}", receipt.payer.unwrap_or_default());
+    Unclear::new(why)
 }
 
 /// What the facilitator alone can prove.

@@ -13,7 +13,7 @@ use crate::chain::{Chain, ChainError, Sighting, Sought};
 use crate::facilitator::{Refusal, SettleOutcome, Unclear, Verdict};
 use crate::money::Address;
 use crate::payment::State;
-use crate::payment::testing::NOW;
+use crate::payment::testing::{NOW, Wallet};
 use crate::pricing::{Route, SettleTiming};
 use crate::store::StoredResponse;
 
@@ -262,4 +262,86 @@ async fn a_payment_identifier_stands_for_one_payment_and_for_its_buyer() {
     let second = with_identifier(&second, "order_0123456789");
     assert!(matches!(shop.buy(&plan, &second).await, Err(Denial::IdentifierTaken(_))));
     assert_eq!(shop.facilitator.calls().1, 1, "nothing is charged for it");
+}
+
+/// Mixed-up answers happen: a receipt for somebody else must not open what this payment was for.
+#[tokio::test]
+async fn a_receipt_that_names_another_payer_proves_nothing() {
+    let (shop, offered) = (Shop::open().await, weather());
+    let of = |payer: &str| {
+        SettleOutcome::Settled(SettleResponse { payer: Some(payer.to_owned()), ..receipt("eip155:8453") })
+    };
+    let (payment, other) = (shop.pay(offer_of(&offered), 1), Wallet::new(2).address().to_string());
+    let verified = shop.verified(&offered, &payment).await;
+    for _ in 0..2 {
+        shop.facilitator.next_outcome(of(&other));
+    }
+    assert!(matches!(shop.settle(verified).await, Err(Denial::Unresolved(_))));
+    assert!(matches!(shop.ask(&offered, &GET, &payment).await, Err(Denial::Unresolved(_))));
+    shop.facilitator.next_outcome(of(&Wallet::new(1).address().to_string().to_lowercase()));
+    assert!(matches!(shop.ask(&offered, &GET, &payment).await, Ok(Admitted::Pass(Pass::Settled(_)))));
+}
+
+/// The money was taken, the upstream was never asked, and the buyer was told that the payment is used up.
+#[tokio::test]
+async fn an_advance_payment_in_doubt_buys_work_that_cannot_be_repeated() {
+    let (shop, offered) = (Shop::open().await, route("/weather", SettleTiming::Before));
+    let payment = shop.pay(offer_of(&offered), 1);
+    shop.facilitator.next_outcome(timeout());
+    assert!(matches!(shop.ask(&offered, &Method::POST, &payment).await, Err(Denial::Unresolved(_))));
+    let Ok(Admitted::Pass(Pass::Settled(settled))) = shop.ask(&offered, &Method::POST, &payment).await else {
+        panic!()
+    };
+    drop(settled);
+    // From here on the work may have been done.
+    assert!(matches!(shop.ask(&offered, &Method::POST, &payment).await, Err(Denial::Spent(_, Some(_)))));
+}
+
+/// The reconciler may be faster than the buyer: the money is here, and the upstream was never asked.
+#[tokio::test]
+async fn an_advance_payment_that_was_reconciled_buys_its_work_once() {
+    let (shop, offered) = (Shop::open().await, route("/weather", SettleTiming::Before));
+    let payment = shop.pay(offer_of(&offered), 1);
+    shop.facilitator.next_outcome(timeout());
+    assert!(matches!(shop.ask(&offered, &Method::POST, &payment).await, Err(Denial::Unresolved(_))));
+    shop.clock.advance(Duration::from_secs(3));
+    assert_eq!(shop.server.reconcile(&shop.market).await.unwrap().settled, 1);
+    let Ok(Admitted::Pass(Pass::Settled(settled))) = shop.ask(&offered, &Method::POST, &payment).await else {
+        panic!("paid, and not served")
+    };
+    drop(settled);
+    assert!(matches!(shop.ask(&offered, &Method::POST, &payment).await, Err(Denial::Spent(_, Some(_)))));
+
+    // One that was settled at once has asked the upstream: it is not asked again.
+    let other = shop.pay(offer_of(&offered), 2);
+    assert!(matches!(shop.ask(&offered, &Method::POST, &other).await, Ok(Admitted::Pass(Pass::Settled(_)))));
+    assert!(matches!(shop.ask(&offered, &Method::POST, &other).await, Err(Denial::Spent(_, Some(_)))));
+}
+
+/// A facilitator that refused the request itself may have settled it all the same.
+#[tokio::test]
+async fn a_voided_payment_that_turns_out_used_is_in_doubt() {
+    let used = || {
+        let reason = "invalid_exact_evm_nonce_already_used".to_owned();
+        Ok(Verdict::Refused(Refusal { reason, message: None, payer: None, transaction: None }))
+    };
+    let (shop, offered, plan) = (Shop::open().await, weather(), nano());
+    let call = shop.pay(offer_of(&offered), 1);
+    shop.facilitator.next_outcome(SettleOutcome::NotSent("HTTP 401".to_owned()));
+    let verified = shop.verified(&offered, &call).await;
+    let id = verified.presented().id.clone();
+    assert!(matches!(shop.settle(verified).await, Err(Denial::NoVerdict(_))));
+    shop.facilitator.next_verdict(used());
+    assert_eq!(shop.ask(&offered, &GET, &call).await.unwrap_err(), Denial::Unresolved(id.clone()));
+    assert_eq!(shop.state(&id).await, Some(State::Unknown));
+
+    let purchase = shop.pay(&plan.offer, 2);
+    shop.facilitator.next_outcome(SettleOutcome::NotSent("HTTP 401".to_owned()));
+    assert!(matches!(shop.buy(&plan, &purchase).await, Err(Denial::NoVerdict(_))));
+    shop.facilitator.next_verdict(used());
+    assert!(matches!(shop.buy(&plan, &purchase).await, Err(Denial::Unresolved(_))));
+    // Never sent by us, it is only refused.
+    shop.facilitator.next_verdict(used());
+    let fresh = shop.pay(offer_of(&offered), 3);
+    assert_eq!(reason(shop.admit(&offered, &GET, &fresh).await), "invalid_exact_evm_nonce_already_used");
 }

@@ -1,8 +1,9 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::charge::contradicts;
 use super::desk::Work;
-use super::resolve::Ending;
+use super::resolve::{Ending, of_another_payer};
 use super::screened::account_for;
 use super::{Denial, Market, ResourceServer, Settled, Verified};
 use crate::crash::crash_point;
@@ -77,7 +78,11 @@ impl ResourceServer {
         let presented = settling.presented();
         let outcome = place.settle(&presented.request, presented.network_name()).await;
         crash_point!("settle.answered");
+        let (payer, network) = (presented.payer.as_ref(), &presented.terms.network);
         match outcome {
+            SettleOutcome::Settled(receipt) if contradicts(payer, receipt.payer.as_deref(), network) => {
+                self.unclear(market, settling, of_another_payer(receipt)).await
+            }
             SettleOutcome::Settled(receipt) => Ok(self.book(settling, receipt).await?),
             SettleOutcome::Refused(refusal) => Ok(self.refused(market, settling, refusal).await?),
             SettleOutcome::NotSent(why) => {

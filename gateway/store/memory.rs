@@ -38,6 +38,7 @@ struct Payment {
     record: Record,
     ask_at: Option<SystemTime>,
     updated_at: SystemTime,
+    asked: bool,
 }
 
 #[derive(Clone)]
@@ -132,16 +133,8 @@ impl Ledger for MemoryStore {
                 }
                 record.created_at = earlier.record.created_at;
             }
-            let same = |other: &Record| {
-                other.id != record.id
-                    && other.state != State::Voided
-                    && (&other.identifier, &other.offer, &other.payer)
-                        == (&record.identifier, &record.offer, &record.payer)
-            };
-            if record.identifier.is_some() && books.payments.values().any(|other| same(&other.record)) {
-                return Err(StoreError::IdentifierTaken(record.id));
-            }
-            books.payments.insert(record.id.clone(), Payment { record, ask_at: None, updated_at: now });
+            books.check_identifier(&record)?;
+            books.payments.insert(record.id.clone(), Payment { record, ask_at: None, updated_at: now, asked: false });
             Ok(())
         })
     }
@@ -171,7 +164,17 @@ impl Ledger for MemoryStore {
             payment.record.transaction_hint = doubt.transaction.clone().or(payment.record.transaction_hint.take());
             (payment.record.reason, payment.ask_at) = (Some(doubt.reason.clone()), doubt.ask_at);
         };
-        self.move_from(id, &OPEN, note, |_| Ok(()))
+        let unless_taken = |books: &mut Books| {
+            let record = books.payments.get(id).map(|payment| payment.record.clone());
+            record.map_or(Ok(()), |record| books.check_identifier(&record))
+        };
+        self.move_from(id, &[State::Settling, State::Unknown, State::Voided], note, unless_taken)
+    }
+
+    async fn asking(&self, id: &PaymentId) -> Result<bool, StoreError> {
+        let mut books = self.books();
+        let payment = books.payments.get_mut(id);
+        Ok(payment.is_some_and(|payment| !std::mem::replace(&mut payment.asked, true)))
     }
 
     async fn delivered(&self, id: &PaymentId, response: Option<StoredResponse>) -> Result<(), StoreError> {
@@ -294,6 +297,17 @@ impl KeyStore for MemoryStore {
 }
 
 impl Books {
+    /// One payment for each identifier of a payer and offer; a voided one does not count.
+    fn check_identifier(&self, record: &Record) -> Result<(), StoreError> {
+        let same = |other: &Record| {
+            other.id != record.id
+                && other.state != State::Voided
+                && (&other.identifier, &other.offer, &other.payer) == (&record.identifier, &record.offer, &record.payer)
+        };
+        let taken = record.identifier.is_some() && self.payments.values().any(|other| same(&other.record));
+        if taken { Err(StoreError::IdentifierTaken(record.id.clone())) } else { Ok(()) }
+    }
+
     fn sell(&mut self, payment: &PaymentId, sale: &Sale, created_at: SystemTime) -> Result<(), StoreError> {
         let (id, taken) = (&sale.subscription.id, || StoreError::Failed("it is there already".to_owned()));
         let (subscription, payment) = (sale.subscription.clone(), payment.clone());

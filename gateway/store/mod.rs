@@ -59,7 +59,14 @@ pub trait Ledger: Send + Sync {
     /// [`StoreError`]; the payment then stays as settling.
     async fn voided(&self, id: &PaymentId, reason: &str) -> Result<(), StoreError>;
 
-    /// Writes that nobody knows, and when to ask again.
+    /// Writes that the upstream is about to be asked for a call that is settled first. False if it was asked before.
+    ///
+    /// # Errors
+    /// [`StoreError`]; then it must not be asked.
+    async fn asking(&self, id: &PaymentId) -> Result<bool, StoreError>;
+
+    /// Writes that nobody knows, and when to ask again. Also of one that was voided, if it turns out that this was too
+    /// early.
     ///
     /// # Errors
     /// [`StoreError`]; the payment then stays as settling, which means the same.

@@ -125,7 +125,7 @@ pub(super) fn retention() -> Retention {
 }
 
 pub(super) fn call() -> Goods {
-    Goods::Call(RequestHash::of(&http::Method::GET, "/weather"))
+    Goods::Call { request: RequestHash::of(&http::Method::GET, "/weather"), upfront: false }
 }
 
 /// A doubt, with the second at which to ask again.

@@ -178,6 +178,10 @@ impl Ledger for SqliteStore {
         self.writer.write(Write::Voided { id: id.clone(), reason: reason.to_owned() }).await.map(drop)
     }
 
+    async fn asking(&self, id: &PaymentId) -> Result<bool, StoreError> {
+        Ok(self.writer.write(Write::Asking { id: id.clone() }).await? == Written::First)
+    }
+
     async fn unknown(&self, id: &PaymentId, doubt: &Doubt) -> Result<(), StoreError> {
         self.writer.write(Write::Unknown { id: id.clone(), doubt: doubt.clone() }).await.map(drop)
     }

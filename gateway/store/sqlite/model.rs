@@ -38,6 +38,7 @@ enum Move {
     Unknown(usize, bool, Option<u64>),
     /// With a response: its length, and how many seconds it is kept.
     Delivered(usize, Option<(usize, u64)>),
+    Asking(usize),
     /// An answer whose payment is in doubt, by its length.
     Keep(usize, usize),
     /// Seconds go by.
@@ -64,6 +65,7 @@ fn a_move() -> impl Strategy<Value = Move> {
             .prop_map(|(one, hint, ask)| Move::Unknown(one, hint, ask)),
         4 => (one.clone(), proptest::option::of((0usize..7000, 1u64..7200)))
             .prop_map(|(one, response)| Move::Delivered(one, response)),
+        1 => one.clone().prop_map(Move::Asking),
         2 => (one.clone(), 0usize..7000).prop_map(|(one, length)| Move::Keep(one, length)),
         3 => prop_oneof![1u64..100, 3600u64..10_000, Just(86_400), Just(90_000)].prop_map(Move::Wait),
         1 => (0u32..4).prop_map(Move::Due),
@@ -163,7 +165,7 @@ fn may_follow(before: Option<State>, after: Option<State>) -> bool {
     use State::{Delivered, Settled, Settling, Unknown, Voided};
     match (before, after) {
         (before, after) if before == after => true,
-        (None | Some(Voided), Some(Settling)) | (Some(Delivered | Voided), None) => true,
+        (None, Some(Settling)) | (Some(Voided), Some(Settling | Unknown)) | (Some(Delivered | Voided), None) => true,
         (Some(Settling | Unknown), Some(Settled | Voided | Unknown)) | (Some(Settled), Some(Delivered)) => true,
         _ => false,
     }
@@ -207,6 +209,7 @@ async fn told<S: Ledger + KeyStore>(store: &S, step: &Move, now: SystemTime) -> 
             let response = response.map(|(length, ttl)| response_of(length, later(ttl)));
             said(store.delivered(&PRESENTED[*one].id, response).await)
         }
+        Move::Asking(one) => said(store.asking(&PRESENTED[*one].id).await),
         Move::Keep(one, length) => match store.record(&PRESENTED[*one].id).await {
             Ok(Some(_)) => said(store.keep(&PRESENTED[*one].id, response_of(*length, later(60))).await),
             // Only what has a payment is kept.

@@ -62,7 +62,7 @@ pub(super) async fn settling(connection: &mut SqliteConnection, row: &SettlingRo
          ON CONFLICT (id) DO UPDATE SET state = 'settling', offer = ?2, goods = ?3, quote = ?4, identifier = ?5,
              version = ?6, network = ?7, chain = ?8, asset = ?9, amount = ?10, pay_to = ?11, payer = ?12, since = ?13,
              valid_before = ?14, request = ?15, reason = NULL, transaction_hint = NULL, attempts = 0, ask_at = NULL,
-             updated_at = ?16
+             asked = 0, updated_at = ?16
          WHERE state = 'voided'",
     )
     .bind(row.id.as_str())
@@ -81,13 +81,7 @@ pub(super) async fn settling(connection: &mut SqliteConnection, row: &SettlingRo
     .bind(row.valid_before)
     .bind(&row.request)
     .bind(now);
-    match written.execute(connection).await {
-        Ok(result) => one(&row.id, &result),
-        Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {
-            Err(StoreError::IdentifierTaken(row.id.clone()))
-        }
-        Err(error) => Err(error.into()),
-    }
+    unless_taken(&row.id, written.execute(connection).await)
 }
 
 pub(super) async fn settled(
@@ -136,14 +130,20 @@ pub(super) async fn unknown(
     let moved = query(
         "UPDATE payments SET state = 'unknown', reason = ?, ask_at = ?, attempts = attempts + 1,
                              transaction_hint = coalesce(?, transaction_hint), updated_at = ?
-         WHERE id = ? AND state IN ('settling', 'unknown')",
+         WHERE id = ? AND state IN ('settling', 'unknown', 'voided')",
     )
     .bind(&doubt.reason)
     .bind(doubt.ask_at.map(unix_millis))
     .bind(&doubt.transaction)
     .bind(now)
     .bind(id.as_str());
-    one(id, &moved.execute(connection).await?)
+    unless_taken(id, moved.execute(connection).await)
+}
+
+/// Says whether this is the first time.
+pub(super) async fn asking(connection: &mut SqliteConnection, id: &PaymentId) -> Result<bool, StoreError> {
+    let first = query("UPDATE payments SET asked = 1 WHERE id = ? AND asked = 0").bind(id.as_str());
+    Ok(first.execute(connection).await?.rows_affected() == 1)
 }
 
 /// Says whether it moved: what is delivered already stays so.
@@ -178,6 +178,17 @@ async fn sell(connection: &mut SqliteConnection, id: &PaymentId, sale: &Sale, no
         .execute(connection)
         .await?;
     Ok(())
+}
+
+/// One row, unless another payment has the payment-identifier.
+fn unless_taken(id: &PaymentId, written: Result<SqliteQueryResult, sqlx::Error>) -> Result<(), StoreError> {
+    match written {
+        Ok(result) => one(id, &result),
+        Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {
+            Err(StoreError::IdentifierTaken(id.clone()))
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn one(id: &PaymentId, result: &SqliteQueryResult) -> Result<(), StoreError> {

@@ -14,7 +14,7 @@ fn next(state: State) -> &'static [State] {
         State::Settling => &[State::Settled, State::Voided, State::Unknown],
         State::Unknown => &[State::Settled, State::Voided, State::Unknown],
         State::Settled => &[State::Delivered],
-        State::Voided => &[State::Settling],
+        State::Voided => &[State::Settling, State::Unknown],
         State::Delivered => &[],
     }
 }

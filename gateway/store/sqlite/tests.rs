@@ -38,7 +38,7 @@ async fn a_payment_moves_only_along_its_way() {
         (&["settling"], ["-", "settled", "voided", "unknown", "settling"]),
         (&["settling", "settled"], ["-", "-", "-", "-", "delivered"]),
         (&["settling", "settled", "delivered"], ["-", "-", "-", "-", "delivered"]),
-        (&["settling", "voided"], ["settling", "-", "-", "-", "voided"]),
+        (&["settling", "voided"], ["settling", "-", "-", "unknown", "voided"]),
         (&["settling", "unknown"], ["-", "settled", "voided", "unknown", "unknown"]),
     ];
     let fixture = Fixture::new().await;

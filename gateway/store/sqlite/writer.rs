@@ -30,6 +30,7 @@ pub(super) enum Write {
     Voided { id: PaymentId, reason: String },
     Unknown { id: PaymentId, doubt: Doubt },
     Delivered { id: PaymentId, response: Option<Box<StoredResponse>> },
+    Asking { id: PaymentId },
     Keep { id: PaymentId, response: Box<StoredResponse> },
     Lease { id: SubscriptionId, want: Units },
     Report { usages: Vec<Usage> },
@@ -41,6 +42,8 @@ pub(super) enum Write {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Written {
     Done,
+    /// It was not written before.
+    First,
     /// What a lease got.
     Leased(Units),
     Swept(Swept),
@@ -155,6 +158,8 @@ async fn apply(
                 responses.keep(connection, id, response).await?;
             }
         }
+        Write::Asking { id } if moves::asking(connection, id).await? => return Ok(Written::First),
+        Write::Asking { .. } => {}
         Write::Keep { id, response } => responses.keep(connection, id, response).await?,
         Write::Lease { id, want } => return units::lease(connection, id, *want).await.map(Written::Leased),
         Write::Report { usages } => units::report(connection, usages).await?,

@@ -23,7 +23,7 @@ WHEN NOT (CASE OLD.state
     WHEN 'settling' THEN NEW.state IN ('settled', 'voided', 'unknown')
     WHEN 'unknown' THEN NEW.state IN ('settled', 'voided', 'unknown')
     WHEN 'settled' THEN NEW.state = 'delivered'
-    WHEN 'voided' THEN NEW.state = 'settling'
+    WHEN 'voided' THEN NEW.state IN ('settling', 'unknown')
     ELSE 0 END)
 BEGIN SELECT raise(ABORT, 'a payment does not move so'); END;
 
@@ -63,3 +63,6 @@ ALTER TABLE subscriptions_2 RENAME TO subscriptions;
 
 -- What a payer who proves their wallet holds: the newest subscription first.
 CREATE INDEX subscriptions_payer ON subscriptions (chain, payer, created_at);
+
+-- Whether the upstream was asked for a call that is settled first: what cannot be repeated is asked for once.
+ALTER TABLE payments ADD COLUMN asked INTEGER NOT NULL DEFAULT 0;
