@@ -160,6 +160,11 @@ pub enum ChainError {
 }
 
 impl ChainError {
+    /// The look took longer than whoever asked can wait.
+    pub fn late(after: Duration) -> Self {
+        Self::NoAnswer(OutboundError::Timeout(after))
+    }
+
     fn nonsense(method: &'static str, why: impl Into<String>) -> Self {
         Self::Nonsense { method, why: why.into() }
     }

@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::charge::contradicts;
 use super::desk::Work;
 use super::{Denial, Market, ResourceServer};
-use crate::chain::{Chain, Sighting, Sought};
+use crate::chain::{Chain, ChainError, Sighting, Sought};
 use crate::clock::unix_seconds;
 use crate::crash::crash_point;
 use crate::facilitator::{SettleOutcome, Unclear};
@@ -37,6 +37,10 @@ const LATE_AGAIN: Duration = Duration::from_secs(3600);
 const SETTLED_BY: Duration = Duration::from_secs(60);
 /// The life of a Solana transaction is a blockhash's, up to 90 s.
 const SVM_LIFE: Duration = Duration::from_secs(180);
+/// The longest look at the chain; it may take many calls.
+const LOOK_MAX: Duration = Duration::from_secs(30);
+/// The same while a client waits and nothing of its is at stake yet.
+const GLANCE_MAX: Duration = Duration::from_secs(10);
 /// How far the clock of a chain may be behind ours.
 const CLOCK_SKEW: Duration = Duration::from_secs(5);
 
@@ -126,7 +130,7 @@ impl ResourceServer {
         let Some((chain, sought)) = market.chain_of(record, hint) else {
             return without_chain(market, record, unclear);
         };
-        match chain.look_up(&sought).await {
+        match look_up(chain, &sought, LOOK_MAX).await {
             Ok(Sighting::Paid { transaction, at }) if at + CLOCK_SKEW >= record.since => {
                 Ending::Settled(receipt(record, transaction))
             }
@@ -185,7 +189,7 @@ impl ResourceServer {
         let chain = market.chains.get(&presented.terms.network)?;
         let since = UNIX_EPOCH + Duration::from_secs(quote.issued_at);
         let sought = Sought::of(&presented.request, &presented.terms.network, since, None)?;
-        match chain.look_up(&sought).await {
+        match look_up(&**chain, &sought, GLANCE_MAX).await {
             Ok(Sighting::Paid { transaction, at }) if unix_seconds(at + CLOCK_SKEW) >= quote.issued_at => {
                 Some(SettleResponse {
                     success: true,
@@ -217,6 +221,11 @@ impl Market {
 pub(super) fn of_another_payer(receipt: SettleResponse) -> Unclear {
     let why = format!("success for the payer {}", receipt.payer.unwrap_or_default());
     Unclear::new(why)
+}
+
+async fn look_up(chain: &dyn Chain, sought: &Sought, longest: Duration) -> Result<Sighting, ChainError> {
+    let late = |_| Err(ChainError::late(longest));
+    tokio::time::timeout(longest, chain.look_up(sought)).await.unwrap_or_else(late)
 }
 
 /// What the facilitator alone can prove.

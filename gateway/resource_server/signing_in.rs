@@ -6,13 +6,16 @@ use std::sync::atomic::Ordering;
 
 use serde_json::Value;
 
-use super::fixture::{Shop, plan, receipt};
+use super::fixture::{Shop, offer_of, plan, receipt, route};
 use super::*;
+use crate::chain::{Chain, ChainError, Sighting, Sought};
 use crate::facilitator::SettleOutcome;
+use crate::money::Address;
 use crate::payment::siwx::SignIn;
-use crate::payment::testing::{Wallet, header, offer, solana, usdc, usdc_on_solana, v2};
+use crate::payment::testing::{Wallet, header, offer, solana, usdc, usdc_on_solana, v1, v2};
 use crate::plans::Units;
-use crate::pricing::{OfferKey, PlanOffer, Unlisted};
+use crate::pricing::{OfferKey, PlanOffer, SettleTiming, Unlisted};
+use crate::store::StoredResponse;
 
 /// The wallet of the reference's proofs.
 const EVM: u8 = 0x11;
@@ -130,4 +133,72 @@ async fn without_books_nothing_is_said() {
     shop.store.down.store(true, Ordering::Relaxed);
     let held = shop.server.holding(&shop.market, &proof("evm_usual")).await;
     assert_eq!(held.unwrap_err(), Denial::StoreFailed);
+}
+
+/// Says yes or no of a contract's signature.
+#[derive(Debug)]
+struct Contract(bool);
+
+#[async_trait::async_trait]
+impl Chain for Contract {
+    async fn look_up(&self, _: &Sought) -> Result<Sighting, ChainError> {
+        Err(ChainError::NotFound)
+    }
+
+    async fn is_signed_by(&self, _: &Address, _: [u8; 32], signature: &[u8]) -> Result<bool, ChainError> {
+        assert_eq!(signature, [0]);
+        Ok(self.0)
+    }
+}
+
+#[tokio::test]
+async fn a_contract_wallet_is_asked_where_it_paid() {
+    let nano = either("nano");
+    for (says, chain) in [(true, true), (false, true), (true, false)] {
+        let mut shop = shop(std::slice::from_ref(&nano)).await;
+        if chain {
+            let network = nano.offer.terms[0].network.clone();
+            Arc::get_mut(&mut shop.market).unwrap().chains.insert(network, Arc::new(Contract(says)));
+        }
+        let sold = shop.buys(&nano, EVM, 1).await;
+        let SignIn::Header(good) = proof("evm_usual") else { panic!() };
+        let mut by_contract: Value =
+            serde_json::from_str(&crate::x402::codec::decode(good.as_bytes()).unwrap()).unwrap();
+        by_contract["signature"] = "0x00".into();
+        let by_contract = SignIn::Header(header(&by_contract));
+        match says && chain {
+            true => assert_eq!(shop.holds(&by_contract).await.unwrap().key, sold.key),
+            false => assert_eq!(shop.not_held(&by_contract).await, "invalid_siwx_signature"),
+        }
+    }
+}
+
+/// Version 1 has no quotes: whoever proves the wallet is the buyer, and whoever copies the payment is not.
+#[tokio::test]
+async fn a_repeat_without_a_quote_is_answered_to_the_payers_wallet() {
+    let (shop, offered) = (shop(&[]).await, route("/weather", SettleTiming::After));
+    let terms = &offer_of(&offered).terms[0];
+    let payment = header(&v1(terms, Wallet::new(EVM).eip3009(terms, 1)));
+    let verified = shop.verified(&offered, &payment).await;
+    let settled = shop.settle(verified).await.unwrap();
+    let answer = StoredResponse {
+        status: http::StatusCode::OK,
+        headers: Vec::new(),
+        body: "sunny".into(),
+        expires_at: shop.clock.now() + Duration::from_secs(60),
+    };
+    shop.server.deliver(settled, Some(answer));
+    shop.server.payments_done().await;
+    let asks = async |sign_in: Option<&SignIn>| {
+        let payment = Some(payment.as_bytes());
+        let method = &http::Method::GET;
+        let call = Call { route: &offered, method, target: "/weather", key: None, payment, client: None, sign_in };
+        shop.server.admit(&shop.market, call).await
+    };
+    assert!(matches!(asks(None).await, Err(Denial::Spent(_, None))));
+    assert!(matches!(asks(Some(&proof("solana_usual"))).await, Err(Denial::Spent(_, None))));
+    let Ok(Admitted::Stored(stored, _)) = asks(Some(&proof("evm_usual"))).await else { panic!("not given") };
+    assert_eq!(stored.body.as_ref(), b"sunny");
+    shop.clock.advance(Duration::from_secs(301));
+    assert!(asks(Some(&proof("evm_usual"))).await.is_err(), "too old a proof");
 }
