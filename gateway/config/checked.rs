@@ -117,7 +117,7 @@ pub struct FacilitatorConfig {
     pub resolve_timeout: Duration,
     /// What "already used" means where no chain can be asked; held unless said otherwise.
     pub unproven_settlement: Unproven,
-    /// The most calls at a time, a quarter of them kept for work that is done; 256 unless said otherwise.
+    /// The most calls at a time, a quarter of them kept for work that is done; 1024 unless said otherwise.
     pub concurrency: usize,
     /// Sent with each call.
     pub headers: Vec<(http::HeaderName, Secret)>,

@@ -4,9 +4,9 @@ use std::time::Duration;
 use super::Dollars;
 
 /// Verified and not yet settled at a time, unless said otherwise.
-const USUAL_UNSETTLED: u32 = 16;
+const USUAL_UNSETTLED: u32 = 1024;
 /// Failed settlements after which a payer has to wait, unless said otherwise.
-const USUAL_STRIKES: Rate = Rate { count: 5, per: Duration::from_secs(600) };
+const USUAL_STRIKES: Rate = Rate { count: 10, per: Duration::from_secs(600) };
 
 /// `[limits]`.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -171,16 +171,16 @@ fn who_fails_to_settle_again_and_again_has_to_wait() {
     let refusal = json!({ "success": false, "errorReason": "insufficient_funds", "transaction": "", "network": "" });
     world.facilitator.settles(move |_| Reply::json(200, &refusal));
     // Nobody has found these good before, so they may be anybody's.
-    for _ in 0..6 {
+    for _ in 0..11 {
         assert_eq!(world.spends("/upfront").status, 402);
     }
-    for _ in 0..5 {
+    for _ in 0..10 {
         assert_eq!(world.spends("/paid").status, 402);
     }
     world.journal.take();
     world.facilitator.heals();
     for target in ["/paid", "/upfront"] {
-        assert_limited(&world.spends(target), "payer_struck", "5 failed settlements");
+        assert_limited(&world.spends(target), "payer_struck", "10 failed settlements");
     }
     assert_eq!(world.journal.take(), [""; 0]);
     assert_eq!(world.gateway.metric("gateway_alerts_total{kind=\"struck\"}"), 1);

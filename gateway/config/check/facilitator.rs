@@ -49,7 +49,7 @@ pub(super) fn check(root: &Section<'_>, around: &Surroundings<'_>) -> Option<Fac
         settle_timeout: timeout(&section, "settle_timeout", Duration::from_secs(60)),
         resolve_timeout: resolve.unwrap_or(Duration::from_secs(10)),
         unproven_settlement: unproven.unwrap_or(Unproven::Hold),
-        concurrency: concurrency.unwrap_or(256),
+        concurrency: concurrency.unwrap_or(1024),
         headers: headers.iter().filter_map(|(name, field)| header(name, field, around)).collect(),
     })
 }
