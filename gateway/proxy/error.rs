@@ -69,7 +69,8 @@ impl Wording<'_> {
             }
             Denial::Unresolved(id) => {
                 let message = "It is not known yet whether the payment was settled. Send the same payment again: \
-                               it is not charged twice.";
+                               it is not charged twice. Without a quote (version 1) it takes a SIGN-IN-WITH-X proof \
+                               of the payer's wallet beside it.";
                 let details = json!({ "reason": "retry_same_payment", "paymentId": id.as_str() });
                 self.problem(503, "retry_same_payment", message, details).with("Retry-After", RETRY_AFTER_S.to_string())
             }

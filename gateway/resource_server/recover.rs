@@ -10,7 +10,7 @@ use crate::x402::facilitator::SettleResponse;
 
 impl ResourceServer {
     /// A call's payment that was seen before. Its buyer gets the stored answer; if there is none and nothing was ever
-    /// delivered, the call is made once more where that cannot do the same work twice (`again`).
+    /// delivered, the call is made once more where that cannot do the same work twice.
     pub(super) async fn recover_call(
         &self,
         market: &Market,
