@@ -21,8 +21,8 @@ pub(super) async fn walk(buyer: &Buyer, stage: &Stage) -> Result<(), Trouble> {
     let paid = asked(buyer, WEATHER, &[("PAYMENT-SIGNATURE", &payment)], StatusCode::OK).await?;
     balance(buyer, stage);
 
-    title(3, "Send the same payment again: it is used up, and nothing is charged");
-    asked(buyer, WEATHER, &[("PAYMENT-SIGNATURE", &payment)], StatusCode::CONFLICT).await?;
+    title(3, "The answer was lost? Send the same payment again: the same answer, and nothing is charged");
+    asked(buyer, WEATHER, &[("PAYMENT-SIGNATURE", &payment)], StatusCode::OK).await?;
     balance(buyer, stage);
 
     title(4, "Buy a plan");
