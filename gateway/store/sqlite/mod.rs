@@ -21,6 +21,8 @@ mod sweeping;
 #[cfg(test)]
 mod tests;
 mod units;
+#[cfg(test)]
+mod upgrading;
 mod writer;
 
 use std::fs::{File, OpenOptions, TryLockError};
@@ -70,7 +72,7 @@ impl SqliteStore {
         let lock = lock(path)?;
         // Made here, so that nobody else can read the payments in it.
         private(path)?;
-        migrate(path).await?;
+        migrate_to(path, MIGRATIONS.len()).await?;
         let mut connection = options(path).connect().await?;
         sqlx::query("UPDATE subscriptions SET leased = 0 WHERE leased > 0").execute(&mut connection).await?;
         sqlx::query(
@@ -114,9 +116,9 @@ fn options(path: &Path) -> SqliteConnectOptions {
 }
 
 /// Brings the tables up to date. Without foreign keys, as SQLite wants it where a table is made anew.
-async fn migrate(path: &Path) -> Result<(), StoreError> {
+async fn migrate_to(path: &Path, version: usize) -> Result<(), StoreError> {
     let mut connection = options(path).foreign_keys(false).connect().await?;
-    let migrations = (1..).zip(MIGRATIONS).map(|(version, (name, sql))| {
+    let migrations = (1..).zip(MIGRATIONS).take(version).map(|(version, (name, sql))| {
         Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
     });
     let migrated = Migrator::with_migrations(migrations.collect()).run(&mut connection).await;

@@ -1,0 +1,52 @@
+//! Books of an earlier version are brought up to date with all that is in them.
+
+use std::time::SystemTime;
+
+use sqlx::query;
+
+use super::fixture::receipt;
+use super::*;
+use crate::clock::ManualClock;
+use crate::payment::State;
+use crate::payment::testing::NOW;
+
+/// What the first version wrote: a plan that was sold, and a payment that was being settled.
+const BOOKS: &str = r#"
+INSERT INTO payments (id, state, offer, version, network, chain, asset, amount, pay_to, payer, valid_before, request,
+                      receipt, created_at, updated_at)
+VALUES ('pay_1', 'delivered', 'plan:nano', 2, 'eip155:8453', 'eip155:8453',
+        '0x833589fCD6eDb6E08f4c7C32D4f71b54bdA02913', '5000000', '0x209693Bc6afc0C5328bA36FaF03C514EF312287C', '0x01',
+        1767225700, '{"x402Version":2,"paymentPayload":{},"paymentRequirements":{}}', :receipt, 1, 1),
+       ('pay_2', 'settling', 'plan:nano', 2, 'eip155:8453', 'eip155:8453',
+        '0x833589fCD6eDb6E08f4c7C32D4f71b54bdA02913', '5000000', '0x209693Bc6afc0C5328bA36FaF03C514EF312287C', NULL,
+        1767225700, '{"x402Version":2,"paymentPayload":{},"paymentRequirements":{}}', NULL, 2, 2);
+INSERT INTO subscriptions (id, payment_id, chain, payer, plan, key_prefix, expires_at, units, used, created_at)
+VALUES ('sub_1', 'pay_1', 'evm', '0x01', '{"name":"nano","units":null,"duration":{"secs":60,"nanos":0},"rate":null}',
+        'tg_live_', 1767225700000, 100000, 2000, 1);
+INSERT INTO keys (hash, subscription_id, created_at) VALUES (x'0707070707070707070707070707070707070707070707070707070707070707', 'sub_1', 1);
+"#;
+
+#[tokio::test]
+async fn keys_that_were_sold_and_payments_in_doubt_survive() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let path = folder.path().join("store.db");
+    migrate_to(&path, 1).await.unwrap();
+    let mut connection = options(&path).connect().await.unwrap();
+    let books = BOOKS.replace(":receipt", &format!("'{}'", serde_json::to_string(&receipt()).unwrap()));
+    for statement in books.split_inclusive(";\n") {
+        query(sqlx::AssertSqlSafe(statement.to_owned())).execute(&mut connection).await.unwrap();
+    }
+    connection.close().await.unwrap();
+
+    let store = SqliteStore::open(&path, super::fixture::retention(), Arc::new(ManualClock::at(NOW))).await.unwrap();
+    let bought = store.subscription_of(&KeyHash([7; 32])).await.unwrap().unwrap();
+    assert_eq!((bought.id.as_str(), bought.used.thousandths()), ("sub_1", 2000));
+    let sold = store.record(&PaymentId::stored("pay_1")).await.unwrap().unwrap();
+    assert_eq!((sold.state, sold.goods, sold.receipt), (State::Delivered, None, Some(receipt())));
+    let open = store.record(&PaymentId::stored("pay_2")).await.unwrap().unwrap();
+    assert_eq!(open.state, State::Unknown);
+    assert_eq!(store.due(SystemTime::now(), 9).await.unwrap(), [PaymentId::stored("pay_2")]);
+    drop(store);
+    // And once more, with nothing to do.
+    SqliteStore::open(&path, super::fixture::retention(), Arc::new(ManualClock::at(NOW))).await.unwrap();
+}
