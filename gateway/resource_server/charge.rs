@@ -40,7 +40,6 @@ impl ResourceServer {
                 if !wanted.safe && !self.ledger.asking(&settled.presented.id).await? {
                     return Err(Denial::StoreFailed);
                 }
-                settled.claim().reached(Stage::Noting);
                 Ok(settled_pass(settled))
             }
             None => Ok(Admitted::Pass(Pass::Verified(Box::new(verified)))),
@@ -137,7 +136,9 @@ impl ResourceServer {
     }
 }
 
+/// The pass of a payment that is settled before its answer: a repeat may wait for that.
 pub(super) fn settled_pass(settled: Settled) -> Admitted {
+    settled.claim().reached(Stage::Noting);
     Admitted::Pass(Pass::Settled(Box::new(settled)))
 }
 
