@@ -120,7 +120,9 @@ impl ResourceServer {
                 Ok((claimed.verified(payer), None))
             }
             Ok(Verdict::Refused(refusal)) => {
-                if may_have_landed(&refusal.reason)
+                // Without a quote nothing says that it was not there before, and it was never sent by us.
+                if claimed.presented().quote.is_some()
+                    && may_have_landed(&refusal.reason)
                     && let Some(receipt) = self.landed(market, claimed.presented()).await
                 {
                     return Ok((claimed.verified(refusal.payer), Some(receipt)));

@@ -17,7 +17,6 @@ use super::charge::contradicts;
 use super::desk::Work;
 use super::{Denial, Market, ResourceServer};
 use crate::chain::{Chain, ChainError, Sighting, Sought};
-use crate::clock::unix_seconds;
 use crate::crash::crash_point;
 use crate::facilitator::{SettleOutcome, Unclear};
 use crate::money::{Address, Network};
@@ -182,24 +181,22 @@ impl ResourceServer {
         }
     }
 
-    /// The receipt of a payment that is on the chain, though no settlement of ours put it there. Only with a quote that
-    /// is older than the transaction: else anybody could present a payment that was made for something else.
+    /// The receipt of a payment that is on the chain, though no settlement of ours put it there. Not of one that was
+    /// there before its quote was given, or else before it was presented: anybody could present a payment that was made
+    /// for something else.
     pub(super) async fn landed(&self, market: &Market, presented: &Presented) -> Option<SettleResponse> {
-        let quote = presented.quote.as_ref()?;
         let chain = market.chains.get(&presented.terms.network)?;
-        let since = UNIX_EPOCH + Duration::from_secs(quote.issued_at);
+        let since = UNIX_EPOCH + Duration::from_secs(presented.since());
         let sought = Sought::of(&presented.request, &presented.terms.network, since, None)?;
         match look_up(&**chain, &sought, GLANCE_MAX).await {
-            Ok(Sighting::Paid { transaction, at }) if unix_seconds(at + CLOCK_SKEW) >= quote.issued_at => {
-                Some(SettleResponse {
-                    success: true,
-                    error_reason: None,
-                    error_message: None,
-                    transaction,
-                    network: presented.network_name().to_owned(),
-                    payer: presented.payer.as_ref().map(ToString::to_string),
-                })
-            }
+            Ok(Sighting::Paid { transaction, at }) if at + CLOCK_SKEW >= since => Some(SettleResponse {
+                success: true,
+                error_reason: None,
+                error_message: None,
+                transaction,
+                network: presented.network_name().to_owned(),
+                payer: presented.payer.as_ref().map(ToString::to_string),
+            }),
             Ok(_) => None,
             Err(error) => {
                 tracing::warn!(%error, payment_id = %presented.id, "a payment could not be looked up");

@@ -126,19 +126,33 @@ async fn used_is_no_proof_unless_the_operator_says_so() {
     }
 }
 
-/// A clear no of a transaction that was sent: somebody else may have put the payment there before.
+/// A clear no of a transaction that was sent: somebody else may have put the payment there before. With or without a
+/// quote: it was not there yet when it was verified.
 #[tokio::test]
 async fn a_failed_transaction_is_looked_up() {
-    let mut shop = Shop::open().await;
+    let failed = || {
+        SettleOutcome::Refused(Refusal {
+            reason: "invalid_exact_evm_transaction_failed".to_owned(),
+            message: None,
+            payer: None,
+            transaction: Some("0xfailed".to_owned()),
+        })
+    };
+    let (mut shop, offered) = (Shop::open().await, weather());
+    let [v1, by_hand] = unquoted(offer_of(&offered), 1);
+    let [other, _] = unquoted(offer_of(&offered), 3);
     with_chain(&mut shop, Ok(paid(NOW)));
-    shop.facilitator.next_outcome(SettleOutcome::Refused(Refusal {
-        reason: "invalid_exact_evm_transaction_failed".to_owned(),
-        message: None,
-        payer: None,
-        transaction: Some("0xfailed".to_owned()),
-    }));
-    let verified = shop.verified(&weather(), &shop.pay(offer_of(&weather()), 1)).await;
-    assert_eq!(shop.settle(verified).await.unwrap().receipt.transaction, "0xchain");
+    for payment in [v1, shop.pay(offer_of(&offered), 2)] {
+        shop.facilitator.next_outcome(failed());
+        let verified = shop.verified(&offered, &payment).await;
+        assert_eq!(shop.settle(verified).await.unwrap().receipt.transaction, "0xchain");
+    }
+    assert!(matches!(shop.admit(&offered, &GET, &by_hand).await, Err(Denial::Spent(_, None))));
+    // What is on the chain since before it was presented was made for something else.
+    with_chain(&mut shop, Ok(paid(NOW - 60)));
+    shop.facilitator.next_outcome(failed());
+    let verified = shop.verified(&offered, &other).await;
+    assert!(matches!(shop.settle(verified).await, Err(Denial::NotSettled(..))));
 }
 
 #[tokio::test]
