@@ -87,7 +87,7 @@ fn is_twin(found: &Route, method: &Method, path: &str) -> bool {
     let Route { pattern, methods, settle, upstream, .. } = found;
     let (pattern, methods, settle, upstream) = (pattern.clone(), methods.clone(), *settle, Arc::clone(upstream));
     // Only what has a price has twins.
-    let alone = Arc::new(Route { pattern, methods, access: Access::Free, settle, upstream });
+    let alone = Arc::new(Route { pattern, methods, access: Access::Free, settle, upstream, free_calls: None });
     Router::new(&[alone]).is_ok_and(|router| router.find(method, path).is_none())
 }
 
@@ -114,11 +114,11 @@ fn push_route(text: &mut String, config: &Config, index: usize, route: &RouteCon
         push(text, "price", &format!("{price} for this call, {timing}"));
         config.receivers.iter().filter_map(|receiver| way(receiver, price)).for_each(|way| push(text, "", &way));
     }
-    if let Some(units) = route.sale.units() {
+    if let Some(units) = route.sale.metering().map(|metering| metering.units) {
         let plans: Vec<_> = config.plans.iter().map(|plan| &*plan.plan.name).collect();
         push(text, "units", &format!("{units} of a plan, with a key of {}", plans.join(", ")));
     }
-    if route.sale.price().is_none() && route.sale.units().is_none() {
+    if route.sale.price().is_none() && route.sale.metering().is_none() {
         push(text, "price", "free");
     }
 }

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use crate::money::{Address, Asset, Family, Network};
 use crate::payment::Unproven;
-use crate::plans::{Plan, Units};
-use crate::pricing::{Methods, Pattern, Price, SettleTiming, Unlisted};
+use crate::plans::{Plan, Rate};
+use crate::pricing::{Metering, Methods, Pattern, Price, SettleTiming, Unlisted};
 
 /// The whole file, checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -213,6 +213,8 @@ pub struct RouteConfig {
     pub description: Arc<str>,
     /// Media type of the answer, for buyers.
     pub mime_type: Arc<str>,
+    /// How many calls an address has free; none unless said otherwise.
+    pub free_calls: Option<Rate>,
 }
 
 /// What a route takes: exactly one of the four.
@@ -222,10 +224,10 @@ pub enum Sale {
     Free,
     /// `price`.
     PerCall(Price),
-    /// `units`.
-    PlanOnly(Units),
+    /// `units`, or another way to count them.
+    PlanOnly(Metering),
     /// Both.
-    Either(Price, Units),
+    Either(Price, Metering),
 }
 
 impl Sale {
@@ -238,9 +240,9 @@ impl Sale {
     }
 
     /// What a call takes of a plan, if a plan opens the route.
-    pub fn units(&self) -> Option<Units> {
+    pub fn metering(&self) -> Option<&Metering> {
         match self {
-            Self::PlanOnly(units) | Self::Either(_, units) => Some(*units),
+            Self::PlanOnly(metering) | Self::Either(_, metering) => Some(metering),
             Self::Free | Self::PerCall(_) => None,
         }
     }

@@ -88,8 +88,8 @@ impl<'a> Offers<'a> {
         let access = match &route.sale {
             Sale::Free => Access::Free,
             Sale::PerCall(price) => Access::PerCall(self.call(route, price)),
-            Sale::PlanOnly(units) => Access::PlanOnly(*units),
-            Sale::Either(price, units) => Access::Either(self.call(route, price), *units),
+            Sale::PlanOnly(metering) => Access::PlanOnly(metering.clone()),
+            Sale::Either(price, metering) => Access::Either(self.call(route, price), metering.clone()),
         };
         Route {
             pattern: route.pattern.clone(),
@@ -97,6 +97,7 @@ impl<'a> Offers<'a> {
             access,
             settle: route.settle,
             upstream: Arc::clone(&route.upstream),
+            free_calls: route.free_calls,
         }
     }
 

@@ -19,6 +19,9 @@ pub struct Plan {
     pub duration: Duration,
     /// How fast it may be used; none for no limit.
     pub rate: Option<Rate>,
+    /// How many calls may come at once after a pause; as many as the rate has unless said otherwise.
+    #[serde(default)]
+    pub burst: Option<u32>,
 }
 
 /// A number of calls in a stretch of time, for example 10 in a second.

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use http::Method;
 use proptest::prelude::*;
 
-use super::{Access, Conflict, Endpoint, Found, Methods, Pattern, PriceTable, Route, Router, SettleTiming, Unlisted};
+use super::{
+    Access, Conflict, Endpoint, Found, Metering, Methods, Pattern, PriceTable, Route, Router, SettleTiming, Unlisted,
+};
 use crate::plans::Units;
 
 /// A route written `GET,POST /path`, or `/path` for all methods.
@@ -16,11 +18,12 @@ fn route(text: &str, access: Access) -> Arc<Route> {
         names => Methods::Only(names.split(',').map(|name| name.parse().unwrap()).collect()),
     };
     let pattern = Pattern::parse(pattern).unwrap();
-    Arc::new(Route { pattern, methods, access, settle: SettleTiming::After, upstream: "".into() })
+    let settle = SettleTiming::After;
+    Arc::new(Route { pattern, methods, access, settle, upstream: "".into(), free_calls: None })
 }
 
 fn priced(text: &str) -> Arc<Route> {
-    route(text, Access::PlanOnly(Units::from_thousandths(1000)))
+    route(text, Access::PlanOnly(Metering::fixed(Units::from_thousandths(1000))))
 }
 
 fn free(text: &str) -> Arc<Route> {

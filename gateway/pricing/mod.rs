@@ -6,6 +6,7 @@
 #[cfg(test)]
 mod finding;
 mod kinds;
+mod metering;
 mod offer;
 mod path;
 mod pattern;
@@ -15,6 +16,7 @@ mod table;
 mod tree;
 
 pub use kinds::Kinds;
+pub use metering::{Metering, Reported};
 pub use offer::{Offer, OfferKey, PlanOffer, Terms, digest};
 pub use path::{PathError, Target};
 pub use pattern::{Pattern, PatternError};

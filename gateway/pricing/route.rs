@@ -3,8 +3,8 @@ use std::sync::Arc;
 
 use http::Method;
 
-use super::{Offer, Pattern};
-use crate::plans::Units;
+use super::{Metering, Offer, Pattern};
+use crate::plans::Rate;
 
 /// One entry of the price table.
 #[derive(Debug)]
@@ -19,6 +19,8 @@ pub struct Route {
     pub settle: SettleTiming,
     /// The upstream's name; the usual one is `""`.
     pub upstream: Arc<str>,
+    /// How many calls an address has free, without a key or a payment.
+    pub free_calls: Option<Rate>,
 }
 
 /// What a caller needs for a route.
@@ -28,10 +30,10 @@ pub enum Access {
     Free,
     /// A payment for each call.
     PerCall(Offer),
-    /// A key of a plan, which pays this many units.
-    PlanOnly(Units),
+    /// A credential of a plan, which pays in units.
+    PlanOnly(Metering),
     /// Either of the two.
-    Either(Offer, Units),
+    Either(Offer, Metering),
 }
 
 /// When money moves, seen from the upstream call (x402 `extra.paymentFlow`).
@@ -61,10 +63,10 @@ impl Access {
         }
     }
 
-    /// What a call costs a plan, if a plan opens the route.
-    pub fn units(&self) -> Option<Units> {
+    /// What a call takes of a plan, if a plan opens the route.
+    pub fn metering(&self) -> Option<&Metering> {
         match self {
-            Self::PlanOnly(units) | Self::Either(_, units) => Some(*units),
+            Self::PlanOnly(metering) | Self::Either(_, metering) => Some(metering),
             Self::Free | Self::PerCall(_) => None,
         }
     }

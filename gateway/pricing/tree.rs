@@ -84,7 +84,14 @@ mod tests {
         for pattern in patterns {
             let pattern = Pattern::parse(pattern).unwrap();
             let (methods, settle, upstream) = (Methods::All, SettleTiming::After, Arc::default());
-            let route = Arc::new(Route { pattern: pattern.clone(), methods, access: Access::Free, settle, upstream });
+            let route = Arc::new(Route {
+                pattern: pattern.clone(),
+                methods,
+                access: Access::Free,
+                settle,
+                upstream,
+                free_calls: None,
+            });
             let _ = tree.insert(&pattern, &route);
         }
         tree

@@ -354,7 +354,7 @@ impl Gateway {
 
     fn deny(&self, market: &Arc<Market>, denial: &Denial, route: &Route, facts: &Facts) -> Answer {
         let resource = format!("{}{}", market.prices.public_url, facts.target);
-        let plans = route.access.units().is_some();
+        let plans = route.access.metering().is_some();
         let wanted = Wanted { offer: route.access.offer(), resource: &resource, plans };
         Wording::new(market, &self.server).denial(denial, wanted)
     }

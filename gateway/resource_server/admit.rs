@@ -82,8 +82,8 @@ impl ResourceServer {
             (Access::PerCall(offer) | Access::Either(offer, _), Some(payment), _) => {
                 self.pay(market, offer, payment, call).await
             }
-            (Access::PlanOnly(units) | Access::Either(_, units), _, Some(key)) => {
-                self.spend(key, *units).await.map(|reserved| Admitted::Pass(Pass::Plan(reserved)))
+            (Access::PlanOnly(metering) | Access::Either(_, metering), _, Some(key)) => {
+                self.spend(key, metering.reserved()).await.map(|reserved| Admitted::Pass(Pass::Plan(reserved)))
             }
             _ => Err(Denial::Shortfall(Shortfall::MissingCredentials)),
         }

@@ -247,7 +247,7 @@ pub(super) fn market(facilitator: Option<Arc<Script>>) -> Arc<Market> {
 /// A plan for a price in atomic units.
 pub(super) fn plan(name: &str, units: Option<u64>, price: u128, rate: Option<Rate>) -> Arc<PlanOffer> {
     let units = units.map(|units| Units::from_thousandths(units * 1000));
-    let plan = Plan { name: name.into(), units, duration: Duration::from_secs(3600), rate };
+    let plan = Plan { name: name.into(), units, duration: Duration::from_secs(3600), rate, burst: None };
     let price_text = Price::parse("$5").unwrap();
     Arc::new(PlanOffer { plan, price: price_text, offer: offer(OfferKey::plan(name), [usdc(price)]) })
 }
@@ -265,6 +265,7 @@ pub(super) fn route(pattern: &str, settle: SettleTiming) -> Route {
         access: Access::PerCall(offer(OfferKey::call("*", pattern), [usdc(10_000)])),
         settle,
         upstream: "".into(),
+        free_calls: None,
     }
 }
 

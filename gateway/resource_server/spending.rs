@@ -7,7 +7,7 @@ use http::Method;
 use super::fixture::{Shop, nano, offer_of, plan, reason, route};
 use super::*;
 use crate::plans::{KeyMint, Rate, Units};
-use crate::pricing::{Access, Route, SettleTiming};
+use crate::pricing::{Access, Metering, Route, SettleTiming};
 
 fn units(whole: u64) -> Units {
     Units::from_thousandths(whole * 1000)
@@ -207,8 +207,10 @@ async fn a_route_is_opened_by_the_key_or_the_payment_that_is_sent() {
     let per_call = route("/weather", SettleTiming::After);
     let payment = shop.pay(offer_of(&per_call), 2);
     let Access::PerCall(offer) = per_call.access else { panic!("it is per call") };
-    let either = Route { access: Access::Either(offer, units(1)), ..route("/weather", SettleTiming::After) };
-    let plan_only = Route { access: Access::PlanOnly(units(1)), ..route("/weather", SettleTiming::After) };
+    let either =
+        Route { access: Access::Either(offer, Metering::fixed(units(1))), ..route("/weather", SettleTiming::After) };
+    let plan_only =
+        Route { access: Access::PlanOnly(Metering::fixed(units(1))), ..route("/weather", SettleTiming::After) };
     let admit = async |route: &Route, key: Option<&str>, payment: Option<&str>| {
         let payment = payment.map(str::as_bytes);
         let call = Call { route, method: &Method::GET, target: "/weather", key, payment, client: None, sign_in: None };

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::Method;
 use tollgate::plans::Units;
-use tollgate::pricing::{Access, Methods, Pattern, Route, Router, SettleTiming, Target};
+use tollgate::pricing::{Access, Metering, Methods, Pattern, Route, Router, SettleTiming, Target};
 
 use crate::file::{text, vector, whole};
 
@@ -41,9 +41,10 @@ fn router((methods, pattern): (&str, &str)) -> Router {
     let route = Route {
         pattern: Pattern::parse(pattern).unwrap(),
         methods,
-        access: Access::PlanOnly(Units::from_thousandths(1000)),
+        access: Access::PlanOnly(Metering::fixed(Units::from_thousandths(1000))),
         settle: SettleTiming::After,
         upstream: "".into(),
+        free_calls: None,
     };
     Router::new(&[Arc::new(route)]).unwrap()
 }

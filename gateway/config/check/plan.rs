@@ -48,7 +48,8 @@ fn plan(section: &Section<'_>, name: &str, server: &ServerConfig, receivers: &Re
     let rate = section.field("rate").and_then(|field| rate(&field));
     let description = section.field("description").and_then(|field| description(&field));
     let description = description.unwrap_or_else(|| format!("{} API access: {name} plan", server.name).into());
-    Some(PlanConfig { plan: Plan { name: name.into(), units, duration: duration?, rate }, price: price?, description })
+    let plan = Plan { name: name.into(), units, duration: duration?, rate, burst: None };
+    Some(PlanConfig { plan, price: price?, description })
 }
 
 fn duration_of(field: &Field<'_>) -> Option<Duration> {

@@ -12,7 +12,7 @@ use crate::config::document::Section;
 use crate::config::field::Field;
 use crate::config::{RouteConfig, Sale, ServerConfig};
 use crate::plans::Units;
-use crate::pricing::{Methods, Pattern, PatternError, SettleTiming, Target};
+use crate::pricing::{Metering, Methods, Pattern, PatternError, SettleTiming, Target};
 
 const KEYS: &[&str] = &["path", "methods", "price", "units", "free", "settle", "upstream", "description", "mime_type"];
 const TIMINGS: &[(&str, SettleTiming)] = &[("after", SettleTiming::After), ("before", SettleTiming::Before)];
@@ -77,6 +77,7 @@ impl<'a> RawRoute<'a> {
             settle,
             upstream: upstream.unwrap_or_default(),
             mime_type: mime_type.unwrap_or_default(),
+            free_calls: None,
         });
         (place, route)
     }
@@ -97,9 +98,9 @@ impl<'a> RawRoute<'a> {
             (Some(field), Some(_), _) if free => wrong(field, "is true beside a price, one of the two would be right"),
             (Some(field), _, Some(_)) if free => wrong(field, "is true beside units, one of the two would be right"),
             (Some(_), None, None) if free => Some(Sale::Free),
-            (_, Some(_), Some(_)) => Some(Sale::Either(price?, units?)),
+            (_, Some(_), Some(_)) => Some(Sale::Either(price?, Metering::fixed(units?))),
             (_, Some(_), None) => Some(Sale::PerCall(price?)),
-            (_, None, Some(_)) => Some(Sale::PlanOnly(units?)),
+            (_, None, Some(_)) => Some(Sale::PlanOnly(Metering::fixed(units?))),
             (_, None, None) => {
                 self.section.wrong("says not what it takes, one of price, units, both, or free = true would be right");
                 None

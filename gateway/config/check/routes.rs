@@ -54,7 +54,7 @@ pub(super) fn check(root: &Section<'_>, server: &ServerConfig, receivers: &Recei
 /// A route without what does not matter for conflicts.
 fn shell((pattern, methods): (Pattern, Methods)) -> Arc<Route> {
     let (settle, upstream) = (SettleTiming::After, Arc::default());
-    Arc::new(Route { pattern, methods, access: Access::Free, settle, upstream })
+    Arc::new(Route { pattern, methods, access: Access::Free, settle, upstream, free_calls: None })
 }
 
 fn conflicts(placed: &[Placed<'_>]) {

@@ -157,8 +157,13 @@ pub(super) fn receipt() -> SettleResponse {
 }
 
 pub(super) fn sale(presented: &Presented, whole_units: u64, key: u8) -> Sale {
-    let plan =
-        Plan { name: "nano".into(), units: Some(units(whole_units)), duration: Duration::from_secs(3600), rate: None };
+    let plan = Plan {
+        name: "nano".into(),
+        units: Some(units(whole_units)),
+        duration: Duration::from_secs(3600),
+        rate: None,
+        burst: None,
+    };
     let subscription = Subscription {
         id: SubscriptionId::of_payment(presented.id.as_str()),
         chain: "evm".into(),
