@@ -12,9 +12,10 @@ use crate::chain;
 use crate::config::{self, Config, FacilitatorConfig, Loaded, Omission, Watcher, unchangeable};
 use crate::facilitator::{Facilitator, RemoteFacilitator, RemoteSettings, SetupError};
 use crate::payment::Unproven;
+use crate::plans::OnRepurchase;
 use crate::pricing::Kinds;
 use crate::proxy::{Snapshot, Upstream};
-use crate::resource_server::{Chains, Desk, Market, Risk};
+use crate::resource_server::{Chains, Desk, Market, Risk, SubscriptionTerms};
 use crate::screening::Screening;
 use crate::telemetry::{Metrics, Timed};
 
@@ -201,6 +202,12 @@ pub(super) fn market(
         risk,
         quote_ttl: config.server.quote_ttl,
         key_prefix: Arc::clone(&config.keys.prefix),
+        terms: SubscriptionTerms {
+            on_repurchase: OnRepurchase::Replace,
+            keys_max: 16,
+            exhausted_is_403: false,
+            status_by_address: false,
+        },
         screening,
     })
 }

@@ -42,6 +42,10 @@ const BUFFERS: (usize, usize) = (8 * 1024, 8 * 1024);
 
 /// How often spent units are written down.
 const WRITE_DOWN_EVERY: Duration = Duration::from_secs(1);
+/// How long it is kept what was called with which key.
+const USAGE_KEPT: Duration = Duration::from_secs(400 * 24 * 3600);
+/// How often changes are heard of that other processes made to keys and plans: a revoked key stops within a second.
+const FOLLOW_EVERY: Duration = Duration::from_millis(300);
 /// How often it is asked whether a payment of unknown outcome is due.
 const RECONCILE_EVERY: Duration = Duration::from_millis(500);
 /// How often what is old is let go.
@@ -108,6 +112,7 @@ pub fn run(path: &Path, stop: Stop) -> Result<(), StartError> {
     let live = keeper.live();
     runtime.spawn(keeper.keep());
     runtime.spawn(write_down(Arc::clone(&server)));
+    runtime.spawn(follow(Arc::clone(&server)));
     runtime.spawn(reconcile(Arc::clone(&server), live));
     runtime.spawn(sweep(Arc::clone(&server)));
 
@@ -126,10 +131,15 @@ async fn assemble(
     let secret = Secrets::derive(&secret::load(&config.store.secret)?);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let kept = &config.store.kept;
-    let retention = Retention { responses_bytes_max: kept.replay_disk_bytes_max, payments: Some(kept.retention) };
+    let retention = Retention {
+        responses_bytes_max: kept.replay_disk_bytes_max,
+        payments: Some(kept.retention),
+        usage: Some(USAGE_KEPT),
+    };
     let store = Arc::new(SqliteStore::open(&config.store.path, retention, Arc::clone(&clock)).await?);
     let ledger: Arc<dyn Ledger> = Arc::<SqliteStore>::clone(&store);
     let server = ResourceServer::new(ledger, store, &secret, clock, runtime.handle().clone());
+    server.accounts().learn_imported().await?;
     let door = Doorkeeper::new(metrics, runtime.handle().clone())?;
     let keeper = Keeper::start(path, config.clone(), watcher, Arc::clone(metrics), door).await?;
     Ok((Arc::new(server), keeper))
@@ -188,6 +198,16 @@ async fn write_down(server: Arc<ResourceServer>) {
         every.tick().await;
         if let Err(error) = server.accounts().write_down().await {
             tracing::error!(%error, "spent units could not be written down");
+        }
+    }
+}
+
+async fn follow(server: Arc<ResourceServer>) {
+    let mut every = tokio::time::interval(FOLLOW_EVERY);
+    loop {
+        every.tick().await;
+        if let Err(error) = server.accounts().follow().await {
+            tracing::error!(%error, "changes of keys and plans could not be read");
         }
     }
 }

@@ -96,6 +96,8 @@ fn endpoint_text(endpoint: Endpoint) -> &'static str {
         Endpoint::Pricing => "the price list, free",
         Endpoint::Purchase => "the sale of plans",
         Endpoint::Status => "the state of a subscription, free",
+        Endpoint::Keys | Endpoint::RotateKey | Endpoint::Key => "a buyer's own keys, free",
+        Endpoint::LinkAddress => "another wallet for a buyer, free",
         Endpoint::Unknown => "404, this prefix is the gateway's own",
     }
 }

@@ -29,6 +29,8 @@ pub enum Shortfall {
     InvalidKey,
     /// The key's plan is used up.
     QuotaExhausted,
+    /// It is proved who asks, and they have no plan.
+    NoSubscription,
     /// A payment was sent and not taken.
     Payment(Refused),
     /// A wallet's sign-in was sent and proves nothing.
@@ -43,6 +45,7 @@ impl Shortfall {
             Self::ExpiredKey => "expired_api_key",
             Self::InvalidKey => "invalid_api_key",
             Self::QuotaExhausted => "quota_exhausted",
+            Self::NoSubscription => "no_subscription",
             Self::Payment(refused) | Self::SignIn(refused) => &refused.reason,
         }
     }
@@ -61,6 +64,7 @@ impl Shortfall {
             Self::ExpiredKey => "The API key's subscription has expired.",
             Self::InvalidKey => "The API key is not valid.",
             Self::QuotaExhausted => "The API key's plan is used up.",
+            Self::NoSubscription => "Whoever asks has no plan.",
             Self::Payment(refused) | Self::SignIn(refused) => &refused.message,
         }
     }

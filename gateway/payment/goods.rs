@@ -5,7 +5,7 @@ use http::Method;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::plans::Plan;
+use crate::plans::{OnRepurchase, Plan};
 
 /// What a payment is for, as it is remembered until the buyer has it: enough to hand it over without the request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +24,9 @@ pub enum Goods {
         plan: Plan,
         /// What the key begins with.
         key_prefix: Arc<str>,
+        /// What becomes of the buyer's earlier subscription.
+        #[serde(default)]
+        on_repurchase: OnRepurchase,
     },
 }
 

@@ -7,6 +7,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::{Key, Origin};
 use alloy_primitives::hex;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
@@ -47,6 +48,19 @@ impl KeyMint {
         let body = tag.get(..BODY_BYTES).unwrap_or(&tag);
         let digits = hex::encode([body, &self.check(body)].concat());
         ApiKey(zeroize::Zeroizing::new(format!("{prefix}{digits}")))
+    }
+
+    /// A key of the books in the clear. None if it came from elsewhere.
+    pub fn text(&self, key: &Key) -> Option<ApiKey> {
+        let prefix = key.prefix.as_deref()?;
+        match key.origin {
+            Origin::Sold => {
+                let (payment, subscription) = key.id.sale();
+                Some(self.derive(prefix, &payment, &subscription))
+            }
+            Origin::Issued => Some(self.derive(prefix, key.id.as_str(), key.holder.as_str())),
+            Origin::Imported => None,
+        }
     }
 
     /// Recognises a key of ours by its form and check; says nothing of its validity.

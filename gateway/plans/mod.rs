@@ -3,13 +3,15 @@
 //! Pure: the time and stored facts come in as arguments.
 
 mod allowance;
+mod holder;
 mod key;
 mod plan;
 mod subscription;
 mod units;
 
 pub use allowance::{Allowance, allow};
+pub use holder::{Holder, HolderAddress, HolderId, Key, KeyId, Origin};
 pub use key::{ApiKey, KeyHash, KeyMint, KeyPrefix};
 pub use plan::{Plan, Rate};
-pub use subscription::{Subscription, SubscriptionId};
+pub use subscription::{OnRepurchase, Subscription, SubscriptionId};
 pub use units::{Units, UnitsError};

@@ -2,13 +2,29 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::{Plan, Units};
+use serde::{Deserialize, Serialize};
+
+use super::{HolderId, Plan, Units};
+
+/// What happens to a subscription whose holder buys again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnRepurchase {
+    /// The new one takes its place: all of its units, and its duration from now.
+    #[default]
+    Replace,
+    /// If it is the same plan and has not ended, the new one ends a duration after it and has what was left of its
+    /// units besides its own. Another plan takes its place.
+    Extend,
+}
 
 /// A plan that somebody bought.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subscription {
     /// Its identity, derived from the payment that bought it.
     pub id: SubscriptionId,
+    /// Whose it is.
+    pub holder: HolderId,
     /// The family of the payer's chain: `evm`, `solana`, or the namespace.
     pub chain: Arc<str>,
     /// Who paid, as shown to the buyer.
@@ -19,6 +35,8 @@ pub struct Subscription {
     pub expires_at: SystemTime,
     /// What the key that was sold with it begins with.
     pub key_prefix: Arc<str>,
+    /// How much may be used in all: what the plan has, and what was left of the subscription that it extends.
+    pub units: Option<Units>,
     /// What was used when this was read.
     pub used: Units,
 }
@@ -36,6 +54,11 @@ impl SubscriptionId {
     /// The id of what a payment bought.
     pub fn of_payment(payment_id: &str) -> Self {
         Self(format!("sub_{}", payment_id.trim_start_matches("pay_")).into())
+    }
+
+    /// The payment that bought it; one that is not there, if it was given.
+    pub fn payment_id(&self) -> String {
+        format!("pay_{}", self.0.trim_start_matches("sub_"))
     }
 
     /// The id as text.

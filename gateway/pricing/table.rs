@@ -6,6 +6,7 @@ use http::Method;
 use super::path::folded;
 use super::tree::Tree;
 use super::{Methods, PlanOffer, Route};
+use crate::money::Network;
 
 /// Everything that has a price, at one moment. It never changes; a reload makes a new one.
 #[derive(Debug)]
@@ -40,6 +41,14 @@ pub enum Endpoint {
     Purchase,
     /// `GET /x402/status`.
     Status,
+    /// `GET|POST /x402/keys`.
+    Keys,
+    /// `POST /x402/keys/rotate`.
+    RotateKey,
+    /// `DELETE /x402/keys/ID`.
+    Key,
+    /// `POST /x402/link-address`.
+    LinkAddress,
     /// Anything else below the prefix: never forwarded.
     Unknown,
 }
@@ -82,6 +91,11 @@ struct Trees {
 }
 
 impl PriceTable {
+    /// The networks on which plans are paid, each as often as it is named.
+    pub fn networks(&self) -> impl Iterator<Item = &Network> {
+        self.plans.iter().flat_map(|plan| &plan.offer.terms).map(|terms| &terms.network)
+    }
+
     /// What a canonical path and method lead to.
     pub fn find(&self, method: &Method, path: &str) -> Found {
         if let Some(endpoint) = self.endpoint(path) {
@@ -105,7 +119,13 @@ impl PriceTable {
             "/pricing" => Some(Endpoint::Pricing),
             "/purchase" => Some(Endpoint::Purchase),
             "/status" => Some(Endpoint::Status),
+            "/keys" => Some(Endpoint::Keys),
+            "/keys/rotate" => Some(Endpoint::RotateKey),
+            "/link-address" => Some(Endpoint::LinkAddress),
             "" => Some(Endpoint::Unknown),
+            rest if rest.strip_prefix("/keys/").is_some_and(|id| !id.is_empty() && !id.contains('/')) => {
+                Some(Endpoint::Key)
+            }
             rest if rest.starts_with('/') => Some(Endpoint::Unknown),
             _ => None,
         }

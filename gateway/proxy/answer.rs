@@ -16,6 +16,10 @@ const DRAIN_BYTES_MAX: usize = 64 * 1024;
 /// The longest wait for it: an answer is worth more than a connection.
 const DRAIN_WAIT_MAX: Duration = Duration::from_secs(1);
 
+/// The most that an endpoint of ours is told, and the longest wait for it.
+const BODY_BYTES_MAX: usize = 16 * 1024;
+const BODY_WAIT_MAX: Duration = Duration::from_secs(10);
+
 /// Status, headers and body.
 #[derive(Debug, Clone)]
 pub(super) struct Answer {
@@ -85,6 +89,21 @@ impl Answer {
         }
         Ok(())
     }
+}
+
+/// The body of a request to an endpoint of ours; empty if it is too large or does not come.
+pub(super) async fn read_body(session: &mut Session) -> Vec<u8> {
+    let to_its_end = async {
+        let mut body = Vec::new();
+        while let Ok(Some(chunk)) = session.read_request_body().await {
+            body.extend_from_slice(&chunk);
+            if body.len() > BODY_BYTES_MAX {
+                return Vec::new();
+            }
+        }
+        body
+    };
+    tokio::time::timeout(BODY_WAIT_MAX, to_its_end).await.unwrap_or_default()
 }
 
 /// Reads a small request body to its end; says whether it came to it.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::{Method, StatusCode};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::answer::Answer;
 use super::error::Wanted;
@@ -12,9 +12,9 @@ use super::headers::receipt;
 use super::wording::Wording;
 use crate::clock::iso_millis;
 use crate::payment::plans_json;
-use crate::plans::{ApiKey, Subscription, Units};
+use crate::plans::{ApiKey, Subscription};
 use crate::pricing::{Endpoint, PlanOffer};
-use crate::resource_server::{Denial, Market, ResourceServer, Sold, Status};
+use crate::resource_server::{Denial, Market, ResourceServer, Sold};
 use crate::x402::facilitator::SettleResponse;
 
 /// The answer of an endpoint, and what came of a purchase.
@@ -35,11 +35,14 @@ impl Wording<'_> {
         &self,
         endpoint: Endpoint,
         facts: &Facts,
+        body: &[u8],
         server: &Arc<ResourceServer>,
         market: &Arc<Market>,
     ) -> Served {
         let allowed: &[Method] = match endpoint {
-            Endpoint::Purchase => &[Method::GET, Method::HEAD, Method::POST],
+            Endpoint::Purchase | Endpoint::Keys => &[Method::GET, Method::HEAD, Method::POST],
+            Endpoint::RotateKey | Endpoint::LinkAddress => &[Method::POST],
+            Endpoint::Key => &[Method::DELETE],
             _ => &[Method::GET, Method::HEAD],
         };
         if endpoint == Endpoint::Unknown {
@@ -52,10 +55,15 @@ impl Wording<'_> {
         }
         match endpoint {
             Endpoint::Pricing => self.pricing().into(),
-            Endpoint::Status => match (&facts.credential, &facts.sign_in) {
-                (None, Some(sign_in)) => self.status_of_wallet(sign_in, server, market).await.into(),
-                _ => self.status(facts, server).await.into(),
-            },
+            Endpoint::Status => self.status(facts, server).await.into(),
+            Endpoint::Keys if facts.method == Method::POST => self.add_key(facts, server).await.into(),
+            Endpoint::Keys => self.list_keys(facts, server).await.into(),
+            Endpoint::RotateKey => self.rotate_key(facts, server).await.into(),
+            Endpoint::Key => {
+                let id = facts.target.path().rsplit('/').next().unwrap_or_default();
+                self.revoke_key(id, facts, server).await.into()
+            }
+            Endpoint::LinkAddress => self.link_address(facts, body, server).await.into(),
             Endpoint::Purchase | Endpoint::Unknown => self.purchase(facts, server, market).await,
         }
     }
@@ -79,24 +87,6 @@ impl Wording<'_> {
                      1 USD unless their spend limit is raised.",
         });
         Answer::json(StatusCode::OK, body.to_string())
-    }
-
-    async fn status(&self, facts: &Facts, server: &Arc<ResourceServer>) -> Answer {
-        let Some(credential) = &facts.credential else {
-            let details = json!({ "reason": "missing_credentials" });
-            return self
-                .problem(401, "missing_credentials", "Send the API key whose status you want.", details)
-                .with("WWW-Authenticate", "Bearer");
-        };
-        match server.status(&credential.key).await {
-            Ok(status) => Answer::json(StatusCode::OK, status_json(&status).to_string()),
-            Err(Denial::Shortfall(shortfall)) => {
-                let details = json!({ "reason": shortfall.reason() });
-                self.problem(401, shortfall.reason(), "The API key is not valid.", details)
-                    .with("WWW-Authenticate", "Bearer error=\"invalid_token\"")
-            }
-            Err(denial) => self.denial(&denial, Wanted { offer: None, resource: "", plans: true }),
-        }
     }
 
     async fn purchase(&self, facts: &Facts, server: &Arc<ResourceServer>, market: &Arc<Market>) -> Served {
@@ -145,11 +135,16 @@ impl Wording<'_> {
     }
 
     fn sold(&self, sold: &Sold) -> Answer {
-        self.bought(&sold.subscription, Some(&sold.receipt), &sold.key).with_all(receipt(&sold.receipt))
+        self.bought(&sold.subscription, Some(&sold.receipt), Some(&sold.key)).with_all(receipt(&sold.receipt))
     }
 
     /// What the buyer of a plan is told, now and whenever it is asked for again.
-    pub(super) fn bought(&self, bought: &Subscription, receipt: Option<&SettleResponse>, key: &ApiKey) -> Answer {
+    pub(super) fn bought(
+        &self,
+        bought: &Subscription,
+        receipt: Option<&SettleResponse>,
+        key: Option<&ApiKey>,
+    ) -> Answer {
         let body = json!({
             "status": "ok",
             "plan": &*bought.plan.name,
@@ -157,21 +152,8 @@ impl Wording<'_> {
             "address": &*bought.payer,
             "expiresAt": iso_millis(bought.expires_at),
             "txHash": receipt.map(|receipt| &receipt.transaction),
-            "apiKey": key.reveal(),
+            "apiKey": key.map(ApiKey::reveal),
         });
         Answer::json(StatusCode::OK, body.to_string()).with("Cache-Control", "private, no-store")
     }
-}
-
-pub(super) fn status_json(status: &Status) -> Value {
-    json!({
-        "plan": &*status.plan.name,
-        "quota": {
-            "used": status.used.to_json(),
-            // -1 is what clients of this kind of product read as "no limit".
-            "total": status.plan.units.map_or(Value::from(-1), Units::to_json),
-        },
-        "expiresAt": iso_millis(status.expires_at),
-        "active": status.active,
-    })
 }

@@ -42,11 +42,20 @@ impl Wording<'_> {
             }
             Denial::Forbidden(id) => self.payer_refused(id),
             Denial::Exceeded(exceeded) => self.exceeded(exceeded),
-            Denial::RateLimited(wait) => {
-                let seconds = wait.as_secs() + 1;
-                let details = json!({ "reason": "rate_limited", "retryAfter": seconds });
-                self.problem(429, "rate_limited", "The plan's rate is exceeded.", details)
-                    .with("Retry-After", seconds.to_string())
+            Denial::RateLimited(wait, standing) => self.rate_limited(*wait, standing),
+            Denial::Exhausted(standing) => self.exhausted(standing, wanted),
+            Denial::Unauthorized(scheme, refused) => self.unauthorized(scheme, refused),
+            Denial::NoKey(id) => {
+                let details = json!({ "reason": "unknown_key", "id": id.as_str() });
+                self.problem(404, "unknown_key", "You have no working key of that id.", details)
+            }
+            Denial::TooManyKeys(most) => {
+                let details = json!({ "reason": "too_many_keys", "limit": most });
+                self.problem(409, "too_many_keys", "Revoke a key before you make another one.", details)
+            }
+            Denial::AddressTaken => {
+                let message = "This address has a plan of its own that still runs.";
+                self.problem(409, "address_taken", message, json!({ "reason": "address_taken" }))
             }
             Denial::InFlight(id) => {
                 let message = "This payment is being worked on. Send it again in a moment.";
@@ -87,7 +96,7 @@ impl Wording<'_> {
         }
     }
 
-    fn challenge(&self, shortfall: &Shortfall, wanted: Wanted<'_>) -> Answer {
+    pub(super) fn challenge(&self, shortfall: &Shortfall, wanted: Wanted<'_>) -> Answer {
         let request = Unserved {
             resource: wanted.resource,
             shortfall,

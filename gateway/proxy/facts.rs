@@ -15,6 +15,7 @@ use super::sign_in::sign_in;
 use crate::payment::siwx::SignIn;
 use crate::plans::KeyMint;
 use crate::pricing::{PathError, Target};
+use crate::resource_server::Credentials;
 use crate::x402::headers::{PAYMENT_BYTES_MAX, PAYMENT_SIGNATURE, X_PAYMENT};
 
 /// A request, as far as the gateway has to know it.
@@ -69,6 +70,12 @@ pub(super) enum BadRequest {
 }
 
 impl Facts {
+    /// What the request has to show for itself, beside a payment.
+    pub(super) fn credentials(&self) -> Credentials<'_> {
+        let key = self.credential.as_ref().map(|credential| credential.key.as_str());
+        Credentials { sign_in: self.sign_in.as_ref(), key, token: None }
+    }
+
     pub(super) fn read(
         head: &RequestHeader,
         client: Option<IpAddr>,

@@ -45,8 +45,8 @@ const STRIPPED_FROM_UPSTREAM: [&str; 7] = [
 ];
 
 /// What a browser may read of an answer from another origin.
-pub(super) const EXPOSED: &str =
-    "PAYMENT-REQUIRED, X-PAYMENT-REQUIRED, PAYMENT-RESPONSE, X-PAYMENT-RESPONSE, Retry-After";
+pub(super) const EXPOSED: &str = "PAYMENT-REQUIRED, X-PAYMENT-REQUIRED, PAYMENT-RESPONSE, X-PAYMENT-RESPONSE, Retry-After, RateLimit, \
+     RateLimit-Policy, X-Quota-Limit, X-Quota-Remaining, X-Quota-Reset, X-Units-Cost";
 
 const PAYER: &str = "X-Tollgate-Payer";
 const PAYMENT_ID: &str = "X-Tollgate-Payment-Id";

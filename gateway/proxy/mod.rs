@@ -15,9 +15,12 @@ mod exchange;
 mod facts;
 mod headers;
 mod kept;
+mod keys;
 mod recovery;
 mod refusals;
 mod sign_in;
+mod standing;
+mod status;
 mod upstream;
 mod withheld;
 mod wording;
@@ -46,7 +49,7 @@ use self::kept::Kept;
 use self::withheld::WITHHELD;
 use self::wording::Wording;
 use crate::payment::{Chargeable, chargeable};
-use crate::pricing::{Found, Route, Unlisted};
+use crate::pricing::{Endpoint, Found, Route, Unlisted};
 use crate::resource_server::{Admitted, Call, Denial, Market, Pass, ResourceServer};
 use crate::telemetry::{Metrics, Outcome};
 
@@ -106,7 +109,11 @@ impl ProxyHttp for Gateway {
             Found::Endpoint(endpoint) => {
                 exchange.outcome = Some(Outcome::Endpoint);
                 let started = Instant::now();
-                let served = wording().endpoint(endpoint, &facts, &self.server, &market).await;
+                let body = match endpoint {
+                    Endpoint::LinkAddress => answer::read_body(session).await,
+                    _ => Vec::new(),
+                };
+                let served = wording().endpoint(endpoint, &facts, &body, &self.server, &market).await;
                 match served.result {
                     Some(Ok(sold)) => exchange.note_sale(&sold, started.elapsed()),
                     Some(Err(denial)) => self.metrics.denied(&denial),
@@ -187,7 +194,10 @@ impl ProxyHttp for Gateway {
                 exchange.outcome = Some(Outcome::Keyed);
                 // The upstream's own failures are not the buyer's; dropped, the units come back.
                 if !response.status.is_server_error() {
-                    reservation.commit();
+                    let standing = reservation.commit();
+                    for (name, value) in standing::headers(&standing, self.server.clock().now()) {
+                        response.insert_header(name, value)?;
+                    }
                 }
                 return headers::make_private(response, browser);
             }
@@ -325,10 +335,9 @@ impl Gateway {
             route: &route,
             method: &facts.method,
             target: facts.target.as_str(),
-            key: facts.credential.as_ref().map(|credential| credential.key.as_str()),
+            credentials: facts.credentials(),
             payment: facts.payment.as_ref().map(http::HeaderValue::as_bytes),
             client: facts.client,
-            sign_in: facts.sign_in.as_ref(),
         };
         let admitted = self.server.admit(market, call).await;
         exchange.upstream = exchange.snapshot.as_ref().and_then(|all| all.upstreams.get(&route.upstream).cloned());

@@ -1,23 +1,23 @@
-//! Subscriptions in memory, with units to spend: the books of keyed requests.
+//! Subscriptions in memory: the books of keyed requests.
 //!
 //! Blocks of units are set aside in the store and spent here, so that a keyed request writes nothing to the disk. What
 //! was spent is written down every second. After a crash, what was set aside and not written down is the buyer's
 //! again: the books are off by at most a second's calls, never to the buyer's cost.
 
-use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
-use governor::clock::{Clock as _, DefaultClock};
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use arc_swap::ArcSwap;
 use quick_cache::sync::Cache;
+use quick_cache::{DefaultHashBuilder, UnitWeighter};
 
-use crate::plans::{KeyHash, Rate, Subscription, Units};
+use super::account::{Account, Changed, Grant};
+use crate::plans::{HolderId, KeyHash, Subscription, Units};
 use crate::store::{KeyStore, StoreError, Usage};
 
-/// The most keys that are kept in memory; others are read again when they come.
-const KEYS_MAX: usize = 200_000;
+/// The most credentials, and the most holders, that are kept in memory; others are read again when they come.
+const KEPT_MAX: usize = 200_000;
 
 /// A block is a hundredth of the plan, or this many calls if that is more.
 const BLOCK_CALLS: u64 = 64;
@@ -25,121 +25,191 @@ const BLOCK_CALLS: u64 = 64;
 /// All subscriptions that were used lately.
 pub struct Accounts {
     store: Arc<dyn KeyStore>,
-    by_key: Cache<KeyHash, Arc<Account>, quick_cache::UnitWeighter, quick_cache::DefaultHashBuilder, Retire>,
+    grants: Cache<Subject, Arc<Grant>>,
+    accounts: Cache<HolderId, Arc<Account>, UnitWeighter, DefaultHashBuilder, Retire>,
     changed: Arc<Changed>,
+    /// Counts what made something in memory old, so that what was read meanwhile is read again.
+    epoch: AtomicU64,
+    /// The last change in the store that was heard of.
+    heard: AtomicI64,
+    /// The beginnings of the hashes of keys without a check of ours.
+    imported: ArcSwap<HashSet<u64>>,
 }
 
-/// One subscription and its units.
-#[derive(Debug)]
-pub struct Account {
-    subscription: Subscription,
-    /// Thousandths that are set aside here and free to spend.
-    leased: AtomicU64,
-    /// Thousandths spent and not written down.
-    spent: AtomicU64,
-    /// Thousandths used in all, as far as this process knows.
-    used: AtomicU64,
-    /// Whether the store had less than was asked for: then there is no more.
-    dry: AtomicBool,
-    /// Whether it is in the list of those to be written down.
-    listed: AtomicBool,
-    /// One at a time asks the store for more.
-    leasing: tokio::sync::Mutex<()>,
-    limiter: Option<DefaultDirectRateLimiter>,
-    changed: Arc<Changed>,
+/// What leads to a holder.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Subject {
+    /// A key.
+    Key(KeyHash),
+    /// A wallet that is proved: the word of its chain's family, and its address.
+    Wallet(Arc<str>, Arc<str>),
+    /// A name in a token of the operator's.
+    Name(Arc<str>),
 }
 
-/// Units of one call. Dropped without [`Reservation::commit`], they are given back.
-#[derive(Debug)]
-pub struct Reservation {
-    account: Arc<Account>,
-    cost: Units,
+/// Where a credential leads.
+pub(super) enum Found {
+    /// To a subscription, which may have ended.
+    Grant(Arc<Grant>),
+    /// To a holder who has none, or to nobody.
+    NoSubscription,
+    /// It is no key, or one that was revoked.
+    NoKey,
 }
 
-/// Accounts to be written down, and those that left the cache.
-#[derive(Debug, Default)]
-struct Changed {
-    spent: Mutex<Vec<Arc<Account>>>,
-    retired: Mutex<Vec<Arc<Account>>>,
-}
-
-/// What leaves the cache gives its units back at the next writing.
+/// What leaves the cache gives its units back.
 #[derive(Debug, Clone)]
-struct Retire(Arc<Changed>);
+struct Retire;
 
-impl quick_cache::Lifecycle<KeyHash, Arc<Account>> for Retire {
+impl quick_cache::Lifecycle<HolderId, Arc<Account>> for Retire {
     type RequestState = ();
 
-    fn on_evict(&self, _: &mut (), _: KeyHash, account: Arc<Account>) {
-        lock(&self.0.retired).push(account);
+    fn on_evict(&self, _: &mut (), _: HolderId, account: Arc<Account>) {
+        account.retire();
     }
 }
 
 impl Accounts {
     pub(super) fn new(store: Arc<dyn KeyStore>) -> Self {
-        let changed = Arc::new(Changed::default());
-        let by_key = Cache::with(
-            KEYS_MAX,
-            u64::try_from(KEYS_MAX).unwrap_or(u64::MAX),
-            quick_cache::UnitWeighter,
-            quick_cache::DefaultHashBuilder::default(),
-            Retire(Arc::clone(&changed)),
-        );
-        Self { store, by_key, changed }
+        let weight = u64::try_from(KEPT_MAX).unwrap_or(u64::MAX);
+        Self {
+            store,
+            grants: Cache::new(KEPT_MAX),
+            accounts: Cache::with(KEPT_MAX, weight, UnitWeighter, DefaultHashBuilder::default(), Retire),
+            changed: Arc::default(),
+            epoch: AtomicU64::new(0),
+            heard: AtomicI64::new(0),
+            imported: ArcSwap::default(),
+        }
     }
 
     pub(super) fn store(&self) -> &dyn KeyStore {
         &*self.store
     }
 
-    /// How many keys are in memory.
+    /// How many credentials are in memory.
     pub fn len(&self) -> usize {
-        self.by_key.len()
+        self.grants.len()
     }
 
-    /// Whether no key is in memory.
+    /// Whether no credential is in memory.
     pub fn is_empty(&self) -> bool {
-        self.by_key.is_empty()
+        self.grants.is_empty()
     }
 
-    /// The account of a key; read from the store once, however many ask at the same moment.
-    pub(super) async fn find(&self, key: KeyHash) -> Result<Option<Arc<Account>>, StoreError> {
-        if let Some(account) = self.by_key.get(&key) {
-            return Ok(Some(account));
+    /// What is in memory of a credential and still to be believed.
+    pub(super) fn known(&self, subject: &Subject) -> Option<Arc<Grant>> {
+        self.grants.get(subject).filter(|grant| grant.is_current())
+    }
+
+    /// Whether a text may be a key that came from elsewhere. The others are refused without a look-up.
+    pub(super) fn may_be_imported(&self, hash: &KeyHash) -> bool {
+        self.imported.load().contains(&beginning(hash))
+    }
+
+    /// Where a credential leads; read from the store if it is not in memory.
+    pub(super) async fn find(&self, subject: Subject) -> Result<Found, StoreError> {
+        if let Some(grant) = self.known(&subject) {
+            return Ok(Found::Grant(grant));
         }
-        match self.by_key.get_value_or_guard_async(&key).await {
+        let epoch = self.epoch.load(Ordering::Acquire);
+        let (credential, holder) = match &subject {
+            Subject::Key(hash) => match self.store.key(hash).await?.filter(crate::plans::Key::is_working) {
+                Some(key) => (key.id.shared(), Some(key.holder)),
+                None => return Ok(Found::NoKey),
+            },
+            Subject::Wallet(chain, address) => ("wallet".into(), self.store.holder_at(chain, address).await?),
+            Subject::Name(name) => ("token".into(), self.store.holder_named(name).await?),
+        };
+        let Some(holder) = holder else { return Ok(Found::NoSubscription) };
+        let Some(account) = self.account(holder).await? else { return Ok(Found::NoSubscription) };
+        let grant = Arc::new(Grant::new(credential, account));
+        // What changed while it was read may have been what was read: then it is good for this request alone.
+        if epoch == self.epoch.load(Ordering::Acquire) {
+            self.grants.insert(subject, Arc::clone(&grant));
+        }
+        Ok(Found::Grant(grant))
+    }
+
+    /// The account of a holder; read from the store once, however many ask at the same moment.
+    async fn account(&self, holder: HolderId) -> Result<Option<Arc<Account>>, StoreError> {
+        match self.accounts.get_value_or_guard_async(&holder).await {
             Ok(account) => Ok(Some(account)),
             Err(guard) => {
-                let Some(subscription) = self.store.subscription_of(&key).await? else { return Ok(None) };
+                let epoch = self.epoch.load(Ordering::Acquire);
+                let Some(subscription) = self.store.current_of(&holder).await? else { return Ok(None) };
                 let account = Arc::new(Account::new(subscription, Arc::clone(&self.changed)));
                 // An error says that the entry was removed meanwhile: this caller has its account all the same.
                 let _ = guard.insert(Arc::clone(&account));
+                if epoch != self.epoch.load(Ordering::Acquire) {
+                    self.forget(&holder);
+                }
                 Ok(Some(account))
             }
         }
     }
 
-    /// Takes units of one call, or nothing if there are not enough left.
-    pub(super) async fn reserve(&self, account: Arc<Account>, cost: Units) -> Result<Option<Reservation>, StoreError> {
-        let Some(units) = account.subscription.plan.units else {
-            return Ok(Some(Reservation { account, cost }));
-        };
+    /// Takes units of one call from an account, or says that there are not enough left.
+    pub(super) async fn take(&self, account: &Account, cost: Units) -> Result<bool, StoreError> {
         if account.take(cost) {
-            return Ok(Some(Reservation { account, cost }));
+            return Ok(true);
         }
-        let leasing = account.leasing.lock().await;
-        let mut taken = account.take(cost);
-        if !taken && !account.dry.load(Ordering::Relaxed) {
-            let block = cost.thousandths().saturating_mul(BLOCK_CALLS).max(units.thousandths() / 100);
-            let want = Units::from_thousandths(block);
-            let granted = self.store.lease(&account.subscription.id, want).await?;
-            account.dry.store(granted < want, Ordering::Relaxed);
-            account.leased.fetch_add(granted.thousandths(), Ordering::AcqRel);
-            taken = account.take(cost);
+        let _leasing = account.leasing.lock().await;
+        if account.take(cost) {
+            return Ok(true);
         }
-        drop(leasing);
-        // Not `then_some`: a reservation that is made and dropped gives back what was never taken.
-        Ok(taken.then(|| Reservation { account, cost }))
+        if account.is_dry() {
+            return Ok(false);
+        }
+        let subscription = account.subscription();
+        let plan = subscription.units.unwrap_or(Units::ZERO).thousandths();
+        let want = Units::from_thousandths(cost.thousandths().saturating_mul(BLOCK_CALLS).max(plan / 100));
+        account.fill(self.store.lease(&subscription.id, want).await?, want);
+        Ok(account.take(cost))
+    }
+
+    /// Makes everything in memory of a holder be read again; what they bought anew is in force when this is ready.
+    pub(super) async fn invalidate(&self, holder: &HolderId) {
+        self.epoch.fetch_add(1, Ordering::AcqRel);
+        let Some(account) = self.accounts.get(holder) else { return };
+        match self.store.current_of(holder).await {
+            // Another key, or another address: the units stay where they are.
+            Ok(Some(current)) if is_same(&current, account.subscription()) => account.renew(),
+            _ => self.forget(holder),
+        }
+    }
+
+    fn forget(&self, holder: &HolderId) {
+        if let Some((_, account)) = self.accounts.remove(holder) {
+            account.retire();
+        }
+    }
+
+    /// Hears of changes that other processes made: to be called several times a second.
+    ///
+    /// # Errors
+    /// [`StoreError`]; they are heard of the next time.
+    pub async fn follow(&self) -> Result<(), StoreError> {
+        let changes = self.store.changes(self.heard.load(Ordering::Acquire)).await?;
+        for holder in &changes.holders {
+            match holder.as_str() {
+                // Not a holder's own: keys came from elsewhere.
+                "" => self.learn_imported().await?,
+                _ => self.invalidate(holder).await,
+            }
+        }
+        self.heard.store(changes.last, Ordering::Release);
+        Ok(())
+    }
+
+    /// Learns which keys came from elsewhere.
+    ///
+    /// # Errors
+    /// [`StoreError`]; those keys are then refused.
+    pub async fn learn_imported(&self) -> Result<(), StoreError> {
+        let hashes = self.store.imported().await?;
+        self.imported.store(Arc::new(hashes.iter().map(beginning).collect()));
+        Ok(())
     }
 
     /// Writes down what was spent since the last time, and gives back what retired accounts had left.
@@ -147,9 +217,7 @@ impl Accounts {
     /// # Errors
     /// [`StoreError`]; the numbers are then written the next time.
     pub async fn write_down(&self) -> Result<(), StoreError> {
-        let retired = std::mem::take(&mut *lock(&self.changed.retired));
-        let spent = std::mem::take(&mut *lock(&self.changed.spent));
-        self.report(&spent, &retired).await
+        self.report(&self.changed.take(), false).await
     }
 
     /// Writes down everything and gives all leases back: for a clean stop.
@@ -157,125 +225,34 @@ impl Accounts {
     /// # Errors
     /// [`StoreError`]; the next start then frees the leases, to the buyers' good.
     pub async fn close(&self) -> Result<(), StoreError> {
-        let mut all: Vec<_> = self.by_key.iter().map(|(_, account)| account).collect();
-        all.extend(std::mem::take(&mut *lock(&self.changed.retired)));
-        self.report(&[], &all).await
+        let all = self.accounts.iter().map(|(_, account)| account).chain(self.changed.take());
+        self.report(&all.collect::<Vec<_>>(), true).await
     }
 
-    async fn report(&self, spent: &[Arc<Account>], retired: &[Arc<Account>]) -> Result<(), StoreError> {
-        let usages: Vec<_> = retired
-            .iter()
-            .map(|account| account.usage(true))
-            .chain(spent.iter().map(|account| account.usage(false)))
-            .collect();
+    async fn report(&self, accounts: &[Arc<Account>], end: bool) -> Result<(), StoreError> {
+        let usages: Vec<_> = accounts.iter().map(|account| account.usage(end)).collect();
         let written = match usages.iter().all(Usage::is_nothing) {
             true => return Ok(()),
             false => self.store.report(usages.clone()).await,
         };
         if written.is_err() {
-            for (account, usage) in retired.iter().chain(spent).zip(usages) {
-                account.take_back(&usage);
-            }
+            accounts.iter().zip(usages).for_each(|(account, usage)| account.take_back(&usage));
         }
         written
     }
 }
 
-impl Account {
-    fn new(subscription: Subscription, changed: Arc<Changed>) -> Self {
-        Self {
-            leased: AtomicU64::new(0),
-            spent: AtomicU64::new(0),
-            used: AtomicU64::new(subscription.used.thousandths()),
-            dry: AtomicBool::new(false),
-            listed: AtomicBool::new(false),
-            leasing: tokio::sync::Mutex::new(()),
-            limiter: subscription.plan.rate.and_then(limiter),
-            subscription,
-            changed,
-        }
-    }
-
-    /// What was bought.
-    pub fn subscription(&self) -> &Subscription {
-        &self.subscription
-    }
-
-    /// What was used in all.
-    pub fn used(&self) -> Units {
-        Units::from_thousandths(self.used.load(Ordering::Relaxed))
-    }
-
-    /// Counts a call against the plan's rate, or says how long to wait.
-    pub(super) fn keep_rate(&self) -> Result<(), Duration> {
-        let Some(limiter) = &self.limiter else { return Ok(()) };
-        limiter.check().map_err(|not_until| not_until.wait_time_from(DefaultClock::default().now()))
-    }
-
-    fn take(&self, cost: Units) -> bool {
-        let less = |leased: u64| leased.checked_sub(cost.thousandths());
-        self.leased.fetch_update(Ordering::AcqRel, Ordering::Acquire, less).is_ok()
-    }
-
-    fn usage(&self, retire: bool) -> Usage {
-        self.listed.store(false, Ordering::Release);
-        let returned = if retire { self.leased.swap(0, Ordering::AcqRel) } else { 0 };
-        Usage {
-            subscription: self.subscription.id.clone(),
-            spent: Units::from_thousandths(self.spent.swap(0, Ordering::AcqRel)),
-            returned: Units::from_thousandths(returned),
-        }
-    }
-
-    /// Undoes [`Account::usage`] after a report that was not written.
-    fn take_back(self: &Arc<Self>, usage: &Usage) {
-        self.leased.fetch_add(usage.returned.thousandths(), Ordering::AcqRel);
-        self.spent.fetch_add(usage.spent.thousandths(), Ordering::AcqRel);
-        self.list();
-    }
-
-    fn list(self: &Arc<Self>) {
-        if !self.listed.swap(true, Ordering::AcqRel) {
-            lock(&self.changed.spent).push(Arc::clone(self));
-        }
-    }
-}
-
-impl Reservation {
-    /// The account that pays.
-    pub fn account(&self) -> &Account {
-        &self.account
-    }
-
-    /// The call was served: the units are spent.
-    pub fn commit(mut self) {
-        let cost = std::mem::take(&mut self.cost).thousandths();
-        self.account.used.fetch_add(cost, Ordering::Relaxed);
-        self.account.spent.fetch_add(cost, Ordering::AcqRel);
-        self.account.list();
-    }
-}
-
-impl Drop for Reservation {
-    fn drop(&mut self) {
-        if self.account.subscription.plan.units.is_some() {
-            self.account.leased.fetch_add(self.cost.thousandths(), Ordering::AcqRel);
-        }
-    }
-}
-
 impl Usage {
     fn is_nothing(&self) -> bool {
-        self.spent == Units::ZERO && self.returned == Units::ZERO
+        self.spent == Units::ZERO && self.returned == Units::ZERO && self.calls.is_empty()
     }
 }
 
-fn limiter(rate: Rate) -> Option<DefaultDirectRateLimiter> {
-    let calls = NonZeroU32::new(rate.calls)?;
-    let quota = Quota::with_period(rate.per.checked_div(rate.calls)?)?.allow_burst(calls);
-    Some(RateLimiter::direct(quota))
+/// Whether the units in memory are still those of the subscription.
+fn is_same(one: &Subscription, other: &Subscription) -> bool {
+    (&one.id, one.units, one.expires_at) == (&other.id, other.units, other.expires_at)
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+fn beginning(KeyHash(bytes): &KeyHash) -> u64 {
+    bytes.first_chunk().map_or(0, |first| u64::from_be_bytes(*first))
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use http::Method;
 
 use super::screened::for_address;
-use super::{Denial, Market, Reservation, ResourceServer, Settled, Verified};
+use super::{Credentials, Denial, Market, Reservation, ResourceServer, Settled, Verified};
 use crate::payment::siwx::SignIn;
 use crate::payment::{Goods, Presented, RequestHash, Shortfall};
 use crate::pricing::{Access, Offer, Route, SettleTiming};
@@ -15,15 +15,13 @@ use crate::x402::facilitator::SettleResponse;
 #[derive(Debug, Clone, Copy)]
 pub struct Call<'a> {
     /// The route that was found.
-    pub route: &'a Route,
+    pub route: &'a Arc<Route>,
     /// The request's method.
     pub method: &'a Method,
     /// Its canonical target: path and query.
     pub target: &'a str,
-    /// The API key that was sent, in whatever form.
-    pub key: Option<&'a str>,
-    /// The wallet's sign-in that was sent.
-    pub sign_in: Option<&'a SignIn>,
+    /// What it has to show for itself. With a payment, a wallet's sign-in is its buyer's.
+    pub credentials: Credentials<'a>,
     /// The payment header that was sent.
     pub payment: Option<&'a [u8]>,
     /// The address that it came from.
@@ -77,13 +75,14 @@ impl ResourceServer {
 
     async fn decide(self: &Arc<Self>, market: &Arc<Market>, call: Call<'_>) -> Result<Admitted, Denial> {
         // A payment decides over a key: who sends one means to pay.
-        match (&call.route.access, call.payment, call.key) {
-            (Access::Free, ..) => Ok(Admitted::Pass(Pass::Free)),
-            (Access::PerCall(offer) | Access::Either(offer, _), Some(payment), _) => {
+        match (&call.route.access, call.payment) {
+            (Access::Free, _) => Ok(Admitted::Pass(Pass::Free)),
+            (Access::PerCall(offer) | Access::Either(offer, _), Some(payment)) => {
                 self.pay(market, offer, payment, call).await
             }
-            (Access::PlanOnly(metering) | Access::Either(_, metering), _, Some(key)) => {
-                self.spend(key, metering.reserved()).await.map(|reserved| Admitted::Pass(Pass::Plan(reserved)))
+            (Access::PlanOnly(metering) | Access::Either(_, metering), _) if !call.credentials.is_empty() => {
+                let reserved = self.spend(market, call.credentials, call.route, metering).await;
+                reserved.map(|reserved| Admitted::Pass(Pass::Plan(reserved)))
             }
             _ => Err(Denial::Shortfall(Shortfall::MissingCredentials)),
         }
@@ -101,7 +100,7 @@ impl ResourceServer {
         let (server, market) = (Arc::clone(self), Arc::clone(market));
         let (upfront, safe) = (call.route.settle == SettleTiming::Before, call.method.is_safe());
         let goods = Goods::Call { request: RequestHash::of(call.method, call.target), upfront };
-        let proof = call.sign_in.cloned();
+        let proof = call.credentials.sign_in.cloned();
         let wanted = Wanted { goods, upfront, safe, proof };
         self.undropped(async move { server.charge(&market, presented, wanted).await }).await
     }

@@ -13,7 +13,7 @@ use crate::pricing::{Access, Route, SettleTiming};
 
 const GET: Method = Method::GET;
 
-fn weather() -> Route {
+fn weather() -> Arc<Route> {
     route("/weather", SettleTiming::After)
 }
 
@@ -30,7 +30,10 @@ fn receipt_of(denial: Denial) -> Option<Box<SettleResponse>> {
 
 #[tokio::test]
 async fn a_free_route_asks_for_nothing() {
-    let (shop, route) = (Shop::open().await, Route { access: Access::Free, ..weather() });
+    let (shop, route) = (
+        Shop::open().await,
+        Arc::new(Route { access: Access::Free, ..super::fixture::bare("/weather", SettleTiming::After) }),
+    );
     let pass = shop.admit(&route, &GET, "not even base64").await.unwrap();
     assert!(matches!(pass, Pass::Free));
     assert_eq!(shop.facilitator.calls(), (0, 0));
@@ -39,10 +42,16 @@ async fn a_free_route_asks_for_nothing() {
 #[tokio::test]
 async fn without_payment_there_is_no_pass() {
     let (shop, route) = (Shop::open().await, weather());
-    let call =
-        Call { route: &route, method: &GET, target: "/weather", key: None, payment: None, client: None, sign_in: None };
+    let call = Call {
+        route: &route,
+        method: &GET,
+        target: "/weather",
+        credentials: Credentials::default(),
+        payment: None,
+        client: None,
+    };
     assert_eq!(reason(shop.server.admit(&shop.market, call).await), "missing_credentials");
-    let keyed = Call { key: Some("tg_live_0"), ..call };
+    let keyed = Call { credentials: super::fixture::with_key("tg_live_0"), ..call };
     assert_eq!(reason(shop.server.admit(&shop.market, keyed).await), "missing_credentials", "no plan opens it");
 }
 
@@ -155,7 +164,7 @@ async fn a_settlement_that_was_not_sent_is_void() {
 }
 
 /// A payment whose settlement nobody knows the outcome of.
-async fn unknown(shop: &Shop, route: &Route, payment: &str) -> PaymentId {
+async fn unknown(shop: &Shop, route: &Arc<Route>, payment: &str) -> PaymentId {
     shop.facilitator.next_outcome(SettleOutcome::Unknown(Unclear::new("timeout")));
     let verified = shop.verified(route, payment).await;
     let id = verified.presented().id.clone();

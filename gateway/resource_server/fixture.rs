@@ -17,7 +17,7 @@ use crate::payment::PaymentId;
 use crate::payment::testing::{NOW, QUOTE_TTL, Wallet, header, offer, quoted, usdc, v1, v2};
 use crate::plans::{Plan, Rate, Units};
 use crate::pricing::{
-    Access, Methods, Offer, OfferKey, Pattern, PlanOffer, Price, Route, Router, SettleTiming, Unlisted,
+    Access, Metering, Methods, Offer, OfferKey, Pattern, PlanOffer, Price, Route, Router, SettleTiming, Unlisted,
 };
 use crate::screening::{Rules, Screening};
 use crate::store::{ClaimOutcome, Retention, SqliteStore};
@@ -127,7 +127,7 @@ impl Shop {
     }
 
     async fn start(folder: TempDir, clock: Arc<ManualClock>, facilitator: Arc<Script>) -> Self {
-        let retention = Retention { responses_bytes_max: 100_000, payments: None };
+        let retention = Retention { responses_bytes_max: 100_000, payments: None, usage: None };
         let path = folder.path().join("store.db");
         let store = SqliteStore::open(&path, retention, Arc::<ManualClock>::clone(&clock)).await.unwrap();
         let store = Arc::new(Flaky { store, down: false.into(), forgets: false.into() });
@@ -172,7 +172,7 @@ impl Shop {
     }
 
     /// Asks for a pass for one call.
-    pub(super) async fn admit(&self, route: &Route, method: &Method, payment: &str) -> Result<Pass, Denial> {
+    pub(super) async fn admit(&self, route: &Arc<Route>, method: &Method, payment: &str) -> Result<Pass, Denial> {
         match self.ask(route, method, payment).await? {
             Admitted::Pass(pass) => Ok(pass),
             Admitted::Stored(response, _) => panic!("{response:?}"),
@@ -180,14 +180,15 @@ impl Shop {
     }
 
     /// The same, where the answer may be a stored one.
-    pub(super) async fn ask(&self, route: &Route, method: &Method, payment: &str) -> Result<Admitted, Denial> {
+    pub(super) async fn ask(&self, route: &Arc<Route>, method: &Method, payment: &str) -> Result<Admitted, Denial> {
         let payment = Some(payment.as_bytes());
-        let call = Call { route, method, target: "/weather", key: None, payment, client: None, sign_in: None };
+        let credentials = Credentials::default();
+        let call = Call { route, method, target: "/weather", credentials, payment, client: None };
         self.server.admit(&self.market, call).await
     }
 
     /// Pays for one call up to the moment when the upstream would answer.
-    pub(super) async fn verified(&self, route: &Route, payment: &str) -> Verified {
+    pub(super) async fn verified(&self, route: &Arc<Route>, payment: &str) -> Verified {
         match self.admit(route, &Method::GET, payment).await.unwrap() {
             Pass::Verified(verified) => *verified,
             other => panic!("{other:?}"),
@@ -209,11 +210,22 @@ impl Shop {
 
     /// Spends units of a key for a call that was served.
     pub(super) async fn spend(&self, key: &str, cost: Units) -> Result<(), Denial> {
-        self.server.spend(key, cost).await.map(Reservation::commit)
+        self.reserve(key, cost).await.map(|reserved| drop(reserved.commit()))
+    }
+
+    /// Reserves units of a key for a call.
+    pub(super) async fn reserve(&self, key: &str, cost: Units) -> Result<Reservation, Denial> {
+        let metering = Metering::fixed(cost);
+        let route = Route { access: Access::PlanOnly(metering.clone()), ..bare("/weather", SettleTiming::After) };
+        self.server.spend(&self.market, with_key(key), &Arc::new(route), &metering).await
+    }
+
+    pub(super) async fn status(&self, key: &str) -> Result<Status, Denial> {
+        self.server.status(&self.market, with_key(key)).await
     }
 
     pub(super) async fn used(&self, key: &str) -> Units {
-        self.server.status(key).await.unwrap().used
+        self.status(key).await.unwrap().used
     }
 }
 
@@ -240,6 +252,12 @@ pub(super) fn market(facilitator: Option<Arc<Script>>) -> Arc<Market> {
         risk,
         quote_ttl: QUOTE_TTL,
         key_prefix: "tg_live_".into(),
+        terms: SubscriptionTerms {
+            on_repurchase: OnRepurchase::Replace,
+            keys_max: 4,
+            exhausted_is_403: false,
+            status_by_address: false,
+        },
         screening: Arc::new(Screening::of(Rules::default())),
     })
 }
@@ -257,8 +275,18 @@ pub(super) fn nano() -> Arc<PlanOffer> {
     plan("nano", Some(100), 5_000_000, None)
 }
 
+/// A request that has a key to show.
+pub(super) fn with_key(key: &str) -> Credentials<'_> {
+    Credentials { key: Some(key), ..Credentials::default() }
+}
+
 /// A route that costs something for each call.
-pub(super) fn route(pattern: &str, settle: SettleTiming) -> Route {
+pub(super) fn route(pattern: &str, settle: SettleTiming) -> Arc<Route> {
+    Arc::new(bare(pattern, settle))
+}
+
+/// The same, to be changed.
+pub(super) fn bare(pattern: &str, settle: SettleTiming) -> Route {
     Route {
         pattern: Pattern::parse(pattern).unwrap(),
         methods: Methods::All,
@@ -300,6 +328,8 @@ pub(super) fn with_identifier(header: &str, id: &str) -> String {
 pub(super) fn reason<T: std::fmt::Debug>(result: Result<T, Denial>) -> String {
     match result.unwrap_err() {
         Denial::Shortfall(shortfall) => shortfall.reason().to_owned(),
+        Denial::Exhausted(_) => "quota_exhausted".to_owned(),
+        Denial::Unauthorized(_, refused) => refused.reason.into_owned(),
         other => panic!("{other:?}"),
     }
 }

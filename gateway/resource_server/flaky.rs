@@ -6,9 +6,10 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 
 use crate::payment::{PaymentId, Settling};
-use crate::plans::{KeyHash, Subscription, SubscriptionId, Units};
+use crate::plans::{Holder, HolderAddress, HolderId, Key, KeyHash, KeyId, Subscription, SubscriptionId, Units};
 use crate::store::{
-    Claim, ClaimOutcome, Doubt, KeyStore, Ledger, Record, Sale, SqliteStore, StoreError, StoredResponse, Swept, Usage,
+    Changes, Claim, ClaimOutcome, Doubt, KeyStore, Ledger, Linked, NewKey, Record, Sale, SqliteStore, StoreError,
+    StoredResponse, Swept, Usage,
 };
 use crate::x402::facilitator::SettleResponse;
 
@@ -91,21 +92,56 @@ impl Ledger for Flaky {
 
 #[async_trait]
 impl KeyStore for Flaky {
-    async fn subscription_of(&self, key: &KeyHash) -> Result<Option<Subscription>, StoreError> {
-        self.up()?.subscription_of(key).await
+    async fn key(&self, hash: &KeyHash) -> Result<Option<Key>, StoreError> {
+        self.up()?.key(hash).await
+    }
+
+    async fn keys_of(&self, holder: &HolderId) -> Result<Vec<Key>, StoreError> {
+        self.up()?.keys_of(holder).await
+    }
+
+    async fn imported(&self) -> Result<Vec<KeyHash>, StoreError> {
+        self.up()?.imported().await
+    }
+
+    async fn holder(&self, id: &HolderId) -> Result<Option<Holder>, StoreError> {
+        self.up()?.holder(id).await
+    }
+
+    async fn holder_at(&self, chain: &str, address: &str) -> Result<Option<HolderId>, StoreError> {
+        self.up()?.holder_at(chain, address).await
+    }
+
+    async fn holder_named(&self, name: &str) -> Result<Option<HolderId>, StoreError> {
+        self.up()?.holder_named(name).await
     }
 
     async fn subscription(&self, id: &SubscriptionId) -> Result<Option<Subscription>, StoreError> {
         self.up()?.subscription(id).await
     }
 
-    async fn current_of(
-        &self,
-        chain: &str,
-        payer: &str,
-        now: SystemTime,
-    ) -> Result<Option<(Subscription, PaymentId)>, StoreError> {
-        self.up()?.current_of(chain, payer, now).await
+    async fn current_of(&self, holder: &HolderId) -> Result<Option<Subscription>, StoreError> {
+        self.up()?.current_of(holder).await
+    }
+
+    async fn grant(&self, sale: &Sale) -> Result<(), StoreError> {
+        self.up()?.grant(sale).await
+    }
+
+    async fn issue(&self, key: &NewKey, replaces: Option<&KeyId>, keys_max: u32) -> Result<(), StoreError> {
+        self.up()?.issue(key, replaces, keys_max).await
+    }
+
+    async fn revoke(&self, holder: &HolderId, key: &KeyId) -> Result<(), StoreError> {
+        self.up()?.revoke(holder, key).await
+    }
+
+    async fn link(&self, holder: &HolderId, address: &HolderAddress) -> Result<Linked, StoreError> {
+        self.up()?.link(holder, address).await
+    }
+
+    async fn changes(&self, after: i64) -> Result<Changes, StoreError> {
+        self.up()?.changes(after).await
     }
 
     async fn lease(&self, id: &SubscriptionId, want: Units) -> Result<Units, StoreError> {

@@ -3,18 +3,20 @@
 //! x402 calls whoever sells a resource the resource server. Nothing here knows HTTP: what comes in are a route and
 //! header values, what goes out is a [`Pass`] or a [`Denial`].
 
+mod account;
 mod accounts;
 mod admit;
 mod charge;
 #[cfg(test)]
 mod charging;
+mod credential;
 mod desk;
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
 mod flaky;
+mod keyring;
 mod operator;
-mod plan_key;
 mod purchase;
 mod reconcile;
 mod recover;
@@ -31,6 +33,7 @@ mod settle;
 mod signing_in;
 #[cfg(test)]
 mod spending;
+mod standing;
 mod wallet;
 
 use std::sync::Arc;
@@ -39,8 +42,10 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
-pub use accounts::{Account, Accounts, Reservation};
+pub use account::{Account, Grant, Reservation};
+pub use accounts::Accounts;
 pub use admit::{Admitted, Call, Pass};
+pub use credential::Credentials;
 pub use desk::Desk;
 pub use operator::{Unruled, Word, moves_until};
 pub use purchase::{Sold, Status};
@@ -48,11 +53,12 @@ pub use reconcile::Reconciled;
 pub use resolve::Chains;
 pub use screened::Verified;
 pub use settle::Unsettled;
+pub use standing::{Labels, Standing};
 pub use wallet::Holding;
 
 use crate::clock::{Clock, unix_seconds};
 use crate::payment::{PaymentId, QuoteMint, Refused, Shortfall, Unproven};
-use crate::plans::KeyMint;
+use crate::plans::{KeyId, KeyMint, OnRepurchase};
 use crate::pricing::PriceTable;
 use crate::screening::{Exceeded, Screening};
 use crate::store::{Claim, KeyStore, Ledger, StoreError};
@@ -76,8 +82,23 @@ pub struct Market {
     pub quote_ttl: Duration,
     /// What keys begin with.
     pub key_prefix: Arc<str>,
+    /// What becomes of subscriptions after the sale.
+    pub terms: SubscriptionTerms,
     /// Who may pay, and how much.
     pub screening: Arc<Screening>,
+}
+
+/// What becomes of subscriptions after the sale.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SubscriptionTerms {
+    /// When the same holder buys again.
+    pub on_repurchase: OnRepurchase,
+    /// The most keys of a holder that work.
+    pub keys_max: u32,
+    /// Whether a used-up plan is answered 403 in place of 402.
+    pub exhausted_is_403: bool,
+    /// Whether anybody may ask for the status of an address.
+    pub status_by_address: bool,
 }
 
 /// What is done about payments in doubt, and about answers that were lost.
@@ -119,8 +140,18 @@ pub enum Denial {
     Forbidden(PaymentId),
     /// 429: a limit of the payer's or of the address's.
     Exceeded(Box<Exceeded>),
-    /// 429: the plan's rate.
-    RateLimited(Duration),
+    /// 401: a credential of this scheme that is not what it says it is.
+    Unauthorized(&'static str, Refused),
+    /// 402 or 403: the plan is used up.
+    Exhausted(Box<Standing>),
+    /// 429: the plan's rate, and how long to wait.
+    RateLimited(Duration, Box<Standing>),
+    /// 404: the holder has no such key that works.
+    NoKey(KeyId),
+    /// 409: the holder has as many keys as one may have.
+    TooManyKeys(u32),
+    /// 409: the address has a plan of its own.
+    AddressTaken,
     /// 409: the same payment is being worked on.
     InFlight(PaymentId),
     /// 409: the payment is used up.
@@ -231,6 +262,8 @@ impl From<StoreError> for Denial {
         match error {
             StoreError::Moved(id) => Self::InFlight(id),
             StoreError::IdentifierTaken(id) => Self::IdentifierTaken(id),
+            StoreError::NoKey(id) => Self::NoKey(id),
+            StoreError::TooManyKeys(most) => Self::TooManyKeys(most),
             error => {
                 tracing::error!(%error, "the store failed");
                 Self::StoreFailed

@@ -7,14 +7,15 @@ use super::desk::Work;
 use super::recover::is_the_buyer;
 use super::resolve::is_voided_on_trust;
 use super::screened::for_address;
+use super::wallet::spelled;
 use super::{Denial, Market, ResourceServer};
 use crate::crash::crash_point;
-use crate::money::{Address, Network};
+use crate::money::Network;
 use crate::payment::{Claimed, Goods, PaymentId, Presented, Shortfall, State};
-use crate::plans::{Plan, Subscription, SubscriptionId, Units};
+use crate::plans::{HolderId, Key, KeyId, Origin, Plan, Subscription, SubscriptionId, Units};
 use crate::pricing::PlanOffer;
-use crate::store::{Record, Sale};
-use crate::x402::facilitator::SettleResponse;
+use crate::store::{NewKey, Record, Sale};
+use crate::x402::facilitator::{FacilitatorRequest, SettleResponse};
 
 /// How long the repeat of a purchase waits for the first one.
 const REPEAT_WAIT: Duration = Duration::from_secs(60);
@@ -39,6 +40,8 @@ pub struct Sold {
 pub struct Status {
     /// The plan as it was sold.
     pub plan: Plan,
+    /// How much may be used in all.
+    pub units: Option<Units>,
     /// What was used of it.
     pub used: Units,
     /// When it ends.
@@ -90,7 +93,8 @@ impl ResourceServer {
             return sold;
         }
         let id = presented.id.clone();
-        let goods = Goods::Plan { plan: plan.clone(), key_prefix: Arc::clone(&market.key_prefix) };
+        let (key_prefix, on_repurchase) = (Arc::clone(&market.key_prefix), market.terms.on_repurchase);
+        let goods = Goods::Plan { plan: plan.clone(), key_prefix, on_repurchase };
         let claimed = Claimed::new(presented, goods, claim).map_err(not_taken)?;
         let verified = self.verified(market, claimed, false).await;
         let (verified, landed) = self.unless_voided_early(&id, voided, verified).await?;
@@ -105,20 +109,32 @@ impl ResourceServer {
     /// What a settled payment for a plan brings into the world; it depends on the moment of settlement. None for a
     /// call.
     pub(super) fn sale(&self, id: &PaymentId, goods: &Goods, chain: &Network, payer: Option<&str>) -> Option<Sale> {
-        let Goods::Plan { plan, key_prefix } = goods else { return None };
+        let Goods::Plan { plan, key_prefix, on_repurchase } = goods else { return None };
         // One spelling for each address, so that a wallet finds what it bought.
-        let payer = payer.map(|payer| Address::parse(payer, chain).map_or(payer.to_owned(), |payer| payer.to_string()));
+        let payer = payer.map(|payer| spelled(chain, payer));
         let subscription = Subscription {
             id: SubscriptionId::of_payment(id.as_str()),
+            holder: HolderId::of_payment(id.as_str()),
             chain: chain.family().as_str().into(),
             payer: payer.unwrap_or_default().into(),
             plan: plan.clone(),
             expires_at: self.clock.now() + plan.duration,
             key_prefix: Arc::clone(key_prefix),
+            units: plan.units,
             used: Units::ZERO,
         };
-        let key = self.keys.derive(&subscription.key_prefix, id.as_str(), subscription.id.as_str());
-        Some(Sale { subscription, key: key.hash() })
+        let text = self.keys.derive(key_prefix, id.as_str(), subscription.id.as_str());
+        let key = Key {
+            id: KeyId::of_payment(id.as_str()),
+            holder: subscription.holder.clone(),
+            origin: Origin::Sold,
+            prefix: Some(Arc::clone(key_prefix)),
+            hint: text.beginning().into(),
+            created_at: self.clock.now(),
+            revoked_at: None,
+        };
+        let (key, network) = (NewKey { key, hash: text.hash() }, Some(chain.caip2().into()));
+        Some(Sale { subscription, key, network, name: None, on_repurchase: *on_repurchase })
     }
 
     /// What the buyer is told, read back from the book. From here on it counts as delivered: a repeat with the quote
@@ -129,6 +145,8 @@ impl ResourceServer {
             tracing::error!(payment_id = %presented.id, "a settled purchase has no subscription");
             Denial::StoreFailed
         })?;
+        // An earlier subscription of the same holder gives way before the buyer hears of the new one.
+        self.accounts.invalidate(&subscription.holder).await;
         let key = self.keys.derive(&subscription.key_prefix, presented.id.as_str(), subscription.id.as_str());
         self.ledger.delivered(&presented.id, None).await?;
         crash_point!("sale.delivered");
@@ -140,6 +158,19 @@ impl Market {
     /// What a payment in books of an earlier version was for: the plan of that name as it is sold now.
     pub(super) fn goods_of(&self, record: &Record) -> Option<Goods> {
         let sold = self.prices.plan(record.offer.plan_name()?)?;
-        Some(Goods::Plan { plan: sold.plan.clone(), key_prefix: Arc::clone(&self.key_prefix) })
+        let (key_prefix, on_repurchase) = (Arc::clone(&self.key_prefix), self.terms.on_repurchase);
+        Some(Goods::Plan { plan: sold.plan.clone(), key_prefix, on_repurchase })
     }
+}
+
+/// Who gets what was bought: whoever signed, else whom the receipt names. On Solana that may be who pays the fees for
+/// everybody, and what is everybody's would be sold to one holder.
+pub(super) fn buyer<'a>(
+    signed: Option<&'a str>,
+    receipt: &'a SettleResponse,
+    request: &FacilitatorRequest,
+) -> Option<&'a str> {
+    let requirements: serde_json::Value = serde_json::from_str(request.payment_requirements.get()).unwrap_or_default();
+    let fee_payer = requirements.pointer("/extra/feePayer").and_then(serde_json::Value::as_str);
+    signed.or(receipt.payer.as_deref()).filter(|buyer| fee_payer != Some(*buyer))
 }

@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::charge::contradicts;
 use super::desk::Work;
+use super::purchase::buyer;
 use super::{Denial, Market, ResourceServer};
 use crate::chain::{Chain, ChainError, Sighting, Sought};
 use crate::crash::crash_point;
@@ -169,7 +170,8 @@ impl ResourceServer {
         match ending {
             Ending::Settled(receipt) => {
                 let goods = record.goods.clone().or_else(|| market.goods_of(record));
-                let sale = goods.and_then(|goods| self.sale(id, &goods, &record.chain, receipt.payer.as_deref()));
+                let buyer = buyer(record.payer.as_deref(), receipt, &record.request);
+                let sale = goods.and_then(|goods| self.sale(id, &goods, &record.chain, buyer));
                 self.ledger.settled(id, receipt, sale.as_ref()).await
             }
             Ending::Voided(reason) => self.ledger.voided(id, reason).await,

@@ -55,7 +55,7 @@ fn change(shop: &mut Shop, change: impl FnOnce(&mut Market)) {
     change(Arc::get_mut(&mut shop.market).unwrap());
 }
 
-fn weather() -> Route {
+fn weather() -> Arc<Route> {
     route("/weather", SettleTiming::After)
 }
 
@@ -200,7 +200,7 @@ async fn the_reconciler_completes_a_sale_without_its_buyer() {
     let asked = shop.facilitator.calls();
     let sold = shop.buy(&plan, &payment).await.unwrap();
     assert_eq!((sold.subscription.plan.name.as_ref(), shop.facilitator.calls()), ("nano", asked));
-    assert!(shop.server.status(sold.key.reveal()).await.unwrap().active);
+    assert!(shop.status(sold.key.reveal()).await.unwrap().active);
 }
 
 /// The facilitator has nothing more to say then; the operator decides.

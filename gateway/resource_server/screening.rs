@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::Method;
 
-use super::fixture::{Shop, market, offer_of, route};
+use super::fixture::{Shop, market, offer_of};
 use super::*;
 use crate::facilitator::Verdict;
 use crate::payment::testing::{elsewhere, header, offer, quoted, solana, usdc_on_solana};
@@ -27,13 +27,13 @@ fn deny() -> Rules {
     Rules { lists, ..Rules::default() }
 }
 
-fn selling(terms: Terms, settle: SettleTiming) -> Route {
+fn selling(terms: Terms, settle: SettleTiming) -> Arc<Route> {
     let key = OfferKey::call("*", "/a");
-    Route { access: Access::PerCall(offer(key, [terms])), ..route("/a", settle) }
+    Arc::new(Route { access: Access::PerCall(offer(key, [terms])), ..super::fixture::bare("/a", settle) })
 }
 
 /// Pays with a Solana transaction that the facilitator says is of `payer`.
-async fn pay(shop: &Shop, route: &Route, number: u8, payer: Option<&str>) -> Result<Pass, Denial> {
+async fn pay(shop: &Shop, route: &Arc<Route>, number: u8, payer: Option<&str>) -> Result<Pass, Denial> {
     shop.facilitator.next_verdict(Ok(Verdict::Valid { payer: payer.map(str::to_owned) }));
     let (offer, payload) = (offer_of(route), solana(format!("message{number}").as_bytes()));
     let payment = header(&quoted(&offer.terms[0], payload, &shop.quote(offer, number)));

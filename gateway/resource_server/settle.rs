@@ -3,6 +3,7 @@ use std::time::Instant;
 
 use super::charge::contradicts;
 use super::desk::Work;
+use super::purchase::buyer;
 use super::resolve::{Ending, of_another_payer};
 use super::screened::account_for;
 use super::{Denial, Market, ResourceServer, Settled, Verified};
@@ -107,7 +108,8 @@ impl ResourceServer {
     async fn book(&self, settling: Settling<Claim>, mut receipt: SettleResponse) -> Result<Settled, Denial> {
         let (presented, goods) = (settling.presented(), settling.goods());
         receipt.payer = settling.payer().map(str::to_owned).or(receipt.payer);
-        let sale = self.sale(&presented.id, goods, &presented.terms.network, receipt.payer.as_deref());
+        let buyer = buyer(settling.payer(), &receipt, &presented.request);
+        let sale = self.sale(&presented.id, goods, &presented.terms.network, buyer);
         match self.ledger.settled(&presented.id, &receipt, sale.as_ref()).await {
             Ok(()) => {
                 crash_point!("settle.booked");

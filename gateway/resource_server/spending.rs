@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use http::Method;
 
-use super::fixture::{Shop, nano, offer_of, plan, reason, route};
+use super::fixture::{Shop, bare, nano, plan, reason};
 use super::*;
 use crate::plans::{KeyMint, Rate, Units};
 use crate::pricing::{Access, Metering, Route, SettleTiming};
@@ -71,7 +71,7 @@ async fn as_many_calls_as_units_all_pass() {
 async fn a_call_that_was_not_served_gives_its_units_back() {
     let (shop, tiny) = (Shop::open().await, plan("tiny", Some(1), 5_000_000, None));
     let key = shop.key(&tiny, 1).await;
-    let reserved = shop.server.spend(&key, units(1)).await.unwrap();
+    let reserved = shop.reserve(&key, units(1)).await.unwrap();
     assert_eq!(reason(shop.spend(&key, units(1)).await), "quota_exhausted", "it is reserved");
     assert_eq!(shop.used(&key).await, Units::ZERO, "and not spent");
     drop(reserved);
@@ -141,10 +141,10 @@ async fn a_key_ends_at_its_expiry() {
     let key = shop.key(&nano, 1).await;
     shop.clock.advance(Duration::from_millis(3_599_999));
     shop.spend(&key, units(1)).await.unwrap();
-    assert!(shop.server.status(&key).await.unwrap().active);
+    assert!(shop.status(&key).await.unwrap().active);
     shop.clock.advance(Duration::from_millis(1));
     assert_eq!(reason(shop.spend(&key, units(1)).await), "expired_api_key");
-    let status = shop.server.status(&key).await.unwrap();
+    let status = shop.status(&key).await.unwrap();
     assert!(!status.active && status.expires_at == shop.server.clock().now());
     let shop = shop.restarted().await;
     assert_eq!(reason(shop.spend(&key, units(1)).await), "expired_api_key", "read anew it has ended too");
@@ -159,7 +159,7 @@ async fn a_key_that_is_none_opens_nothing() {
     let longer = format!("{key}0");
     for key in ["", "tg_live_", never_sold.reveal(), of_another_gateway.reveal(), &longer, &key.to_uppercase()] {
         assert_eq!(reason(shop.spend(key, units(1)).await), "invalid_api_key", "{key}");
-        assert_eq!(reason(shop.server.status(key).await), "invalid_api_key", "{key}");
+        assert_eq!(reason(shop.status(key).await), "invalid_api_key", "{key}");
     }
     shop.spend(&key, units(1)).await.unwrap();
 }
@@ -171,7 +171,7 @@ async fn a_plan_without_a_quota_is_counted_and_never_exhausted() {
     for _ in 0..5 {
         shop.spend(&key, units(1_000_000)).await.unwrap();
     }
-    drop(shop.server.spend(&key, units(1)).await.unwrap());
+    drop(shop.reserve(&key, units(1)).await.unwrap());
     shop.server.accounts().write_down().await.unwrap();
     let shop = shop.restarted().await;
     assert_eq!(shop.used(&key).await, units(5_000_000));
@@ -185,7 +185,7 @@ async fn a_plans_rate_is_kept() {
     for _ in 0..3 {
         shop.spend(&key, units(1)).await.unwrap();
     }
-    let Err(Denial::RateLimited(wait)) = shop.spend(&key, units(1)).await else { panic!("a fourth call passed") };
+    let Err(Denial::RateLimited(wait, _)) = shop.spend(&key, units(1)).await else { panic!("a fourth call passed") };
     assert!(wait > Duration::from_secs(1100) && wait <= Duration::from_secs(1200), "{wait:?}");
     assert_eq!(shop.used(&key).await, units(3), "what is refused costs nothing");
 }
@@ -204,16 +204,21 @@ async fn without_the_store_no_key_is_believed() {
 async fn a_route_is_opened_by_the_key_or_the_payment_that_is_sent() {
     let (shop, nano) = (Shop::open().await, nano());
     let key = shop.key(&nano, 1).await;
-    let per_call = route("/weather", SettleTiming::After);
-    let payment = shop.pay(offer_of(&per_call), 2);
+    let per_call = bare("/weather", SettleTiming::After);
+    let payment = shop.pay(per_call.access.offer().unwrap(), 2);
     let Access::PerCall(offer) = per_call.access else { panic!("it is per call") };
-    let either =
-        Route { access: Access::Either(offer, Metering::fixed(units(1))), ..route("/weather", SettleTiming::After) };
-    let plan_only =
-        Route { access: Access::PlanOnly(Metering::fixed(units(1))), ..route("/weather", SettleTiming::After) };
-    let admit = async |route: &Route, key: Option<&str>, payment: Option<&str>| {
+    let either = Arc::new(Route {
+        access: Access::Either(offer, Metering::fixed(units(1))),
+        ..bare("/weather", SettleTiming::After)
+    });
+    let plan_only = Arc::new(Route {
+        access: Access::PlanOnly(Metering::fixed(units(1))),
+        ..bare("/weather", SettleTiming::After)
+    });
+    let admit = async |route: &Arc<Route>, key: Option<&str>, payment: Option<&str>| {
         let payment = payment.map(str::as_bytes);
-        let call = Call { route, method: &Method::GET, target: "/weather", key, payment, client: None, sign_in: None };
+        let credentials = Credentials { key, ..Credentials::default() };
+        let call = Call { route, method: &Method::GET, target: "/weather", credentials, payment, client: None };
         shop.server.admit(&shop.market, call).await
     };
     assert!(matches!(admit(&either, Some(&key), None).await, Ok(Admitted::Pass(Pass::Plan(_)))));

@@ -1,20 +1,21 @@
-//! What a payer gets back who proves the wallet: the subscription that it bought, and the key.
+//! What a wallet that signs in holds: a subscription, and the key to it.
 
+use super::accounts::{Found, Subject};
 use super::{Denial, Market, ResourceServer, Status};
-use crate::money::Address;
-use crate::payment::Shortfall;
+use crate::money::{Address, Network};
 use crate::payment::siwx::{Proof, Proved, SignIn, prove};
-use crate::plans::{Allowance, ApiKey, Subscription, allow};
+use crate::payment::{PaymentId, Refused, Shortfall};
+use crate::plans::{ApiKey, HolderId, Key, Subscription};
 use crate::store::Record;
 use crate::x402::facilitator::SettleResponse;
 
-/// What a payer holds.
+/// What a holder has.
 #[derive(Debug, Clone)]
 pub struct Holding {
     /// What was bought.
     pub subscription: Subscription,
-    /// The key in the clear.
-    pub key: ApiKey,
+    /// The newest key that works and can be shown.
+    pub key: Option<ApiKey>,
     /// The receipt of the payment that bought it, as long as it is kept.
     pub receipt: Option<SettleResponse>,
     /// What is left of it.
@@ -24,48 +25,81 @@ pub struct Holding {
 impl Holding {
     /// Whether there is nothing left of it to use: its holder may want to buy the same again.
     pub fn is_used_up(&self) -> bool {
-        self.status.plan.units.is_some_and(|units| self.status.used >= units)
+        self.status.units.is_some_and(|units| self.status.used >= units)
     }
 }
 
 impl ResourceServer {
-    /// The current subscription of whoever signed in: the newest that has not ended. Reads only, so nothing is lost
-    /// if the future is dropped.
+    /// The current subscription of whoever signed in, if it has not ended. Reads only, so nothing is lost if the future
+    /// is dropped.
     ///
     /// # Errors
     /// [`Shortfall::SignIn`] if the sign-in proves nothing, [`Denial::StoreFailed`].
     pub async fn holding(&self, market: &Market, sign_in: &SignIn) -> Result<Option<Holding>, Denial> {
-        let prices = &market.prices;
-        let networks = prices.plans.iter().flat_map(|plan| &plan.offer.terms).map(|terms| &terms.network);
         let refused = |refused| Denial::Shortfall(Shortfall::SignIn(refused));
-        let proof = prove(sign_in, self.now(), &prices.public_url, networks).map_err(refused)?;
-        let Proved { network, account } = proof.claimed();
-        let (chain, payer) = (network.family().as_str(), account.to_string());
-        let held = self.accounts.store().current_of(chain, &payer, self.clock.now()).await?;
-        let Some((subscription, payment_id)) = held else {
-            return proof.without_chain().map(|_| None).map_err(refused);
-        };
-        let record = self.ledger.record(&payment_id).await?;
-        if !self.is_proved(market, &proof, record.as_ref()).await {
-            return proof.without_chain().map(|_| None).map_err(refused);
+        let subject = self.proved(market, sign_in).await?.map_err(refused)?;
+        let Found::Grant(grant) = self.accounts.find(subject).await? else { return Ok(None) };
+        let subscription = grant.account.subscription().clone();
+        let status = self.status_of(&grant);
+        if !status.active {
+            return Ok(None);
         }
-        let key = self.keys.derive(&subscription.key_prefix, payment_id.as_str(), subscription.id.as_str());
-        // A key that opens nothing, since it was revoked or the secret is another one, is not given out.
-        let Some(account) = self.accounts.find(key.hash()).await? else { return Ok(None) };
-        let receipt = record.and_then(|record| record.receipt);
-        let active = allow(subscription.expires_at, self.clock.now()) == Allowance::Allowed;
-        let (plan, expires_at) = (subscription.plan.clone(), subscription.expires_at);
-        let status = Status { plan, used: account.used(), expires_at, active };
-        tracing::info!(payer, plan_id = &*subscription.plan.name, key_prefix = key.beginning(), "a wallet signed in");
+        let payment = PaymentId::stored(&subscription.id.payment_id());
+        let receipt = self.ledger.record(&payment).await?.and_then(|record| record.receipt);
+        let key = self.shown_key(&subscription.holder).await?;
+        let key_prefix = key.as_ref().map_or("", ApiKey::beginning);
+        tracing::info!(
+            payer = &*subscription.payer,
+            plan_id = &*subscription.plan.name,
+            key_prefix,
+            "a wallet signed in"
+        );
         Ok(Some(Holding { subscription, key, receipt, status }))
     }
 
-    /// Whether the signature is the payer's own. A contract is asked on the network of the payment alone: what stands
-    /// at its address on another may be somebody else's.
-    async fn is_proved(&self, market: &Market, proof: &Proof, record: Option<&Record>) -> bool {
+    /// The newest key of a holder that works and can be shown. One that opens nothing, since the secret is another one
+    /// now, is not given out.
+    async fn shown_key(&self, holder: &HolderId) -> Result<Option<ApiKey>, Denial> {
+        for key in self.accounts.store().keys_of(holder).await?.iter().filter(|key| key.is_working()) {
+            let Some(text) = self.keys.text(key) else { continue };
+            let known = self.accounts.store().key(&text.hash()).await?;
+            if known.as_ref().is_some_and(Key::is_working) {
+                return Ok(Some(text));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Which wallet it is that signed in; why nothing is proved, otherwise. A contract is asked only on the network on
+    /// which the wallet has paid or proved itself: what stands at its address on another may be somebody else's.
+    pub(super) async fn proved(&self, market: &Market, sign_in: &SignIn) -> Result<Result<Subject, Refused>, Denial> {
+        let prices = &market.prices;
+        let networks = prices.networks();
+        let proof = match prove(sign_in, self.now(), &prices.public_url, networks) {
+            Ok(proof) => proof,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        let Proved { network, account } = proof.claimed();
+        let (chain, address) = (network.family().as_str(), account.to_string());
+        let subject = Subject::Wallet(chain.into(), address.as_str().into());
+        if let Proof::NeedsChain { .. } = &proof {
+            let known = match self.accounts.store().holder_at(chain, &address).await? {
+                Some(holder) => self.accounts.store().holder(&holder).await?,
+                None => None,
+            };
+            let there = known.iter().flat_map(|holder| &holder.addresses).find(|known| *known.address == *address);
+            let there = there.and_then(|known| known.network.as_deref()) == Some(network.caip2());
+            if !there || !self.is_proved(market, &proof).await {
+                return Ok(proof.without_chain().map(|_| subject));
+            }
+        }
+        Ok(Ok(subject))
+    }
+
+    /// Whether the signature is the account's own; a contract is asked on the network that the message names.
+    pub(super) async fn is_proved(&self, market: &Market, proof: &Proof) -> bool {
         let Proof::NeedsChain { account, digest, signature } = proof else { return true };
-        let paid_there = record.is_some_and(|record| record.chain == account.network);
-        let Some(chain) = market.chains.get(&account.network).filter(|_| paid_there) else { return false };
+        let Some(chain) = market.chains.get(&account.network) else { return false };
         match chain.is_signed_by(&account.account, *digest, signature).await {
             Ok(signed) => signed,
             Err(error) => {
@@ -80,7 +114,12 @@ impl ResourceServer {
         let Ok(proof) = prove(sign_in, self.now(), &market.prices.public_url, [&record.chain]) else { return false };
         let Proved { network, account } = proof.claimed();
         let payer = record.payer.as_deref().and_then(|payer| Address::parse(payer, &record.chain).ok());
-        let same = network.family() == record.chain.family() && payer.as_ref() == Some(account);
-        same && self.is_proved(market, &proof, Some(record)).await
+        let same = *network == record.chain && payer.as_ref() == Some(account);
+        same && self.is_proved(market, &proof).await
     }
+}
+
+/// What a wallet is called in the books.
+pub(super) fn spelled(network: &Network, address: &str) -> String {
+    Address::parse(address, network).map_or(address.to_owned(), |address| address.to_string())
 }

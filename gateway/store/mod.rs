@@ -5,6 +5,7 @@
 
 mod books;
 mod claims;
+mod key_store;
 #[cfg(test)]
 mod memory;
 mod record;
@@ -16,11 +17,12 @@ use async_trait::async_trait;
 
 pub use books::{Act, Books, Detail, Entry, Filter, GoodsFilter, Kept, Order};
 pub use claims::{Busy, Claim, Claims, Stage};
-pub use record::{Doubt, Record, Retention, Sale, StoredResponse, Swept};
+pub use key_store::{Calls, Changes, KeyStore, Linked, Usage};
+pub use record::{Doubt, NewKey, Record, Retention, Sale, StoredResponse, Swept};
 pub use sqlite::{Alone, SqliteStore};
 
 use crate::payment::{PaymentId, Settling};
-use crate::plans::{KeyHash, Subscription, SubscriptionId, Units};
+use crate::plans::KeyId;
 use crate::x402::facilitator::SettleResponse;
 
 /// The book of payments.
@@ -110,59 +112,6 @@ pub trait Ledger: Send + Sync {
     async fn open_payments(&self) -> Result<u64, StoreError>;
 }
 
-/// The book of subscriptions.
-#[async_trait]
-pub trait KeyStore: Send + Sync {
-    /// The subscription that a key opens.
-    ///
-    /// # Errors
-    /// [`StoreError`]; the key must then not be served.
-    async fn subscription_of(&self, key: &KeyHash) -> Result<Option<Subscription>, StoreError>;
-
-    /// The subscription with this id.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    async fn subscription(&self, id: &SubscriptionId) -> Result<Option<Subscription>, StoreError>;
-
-    /// What a payer holds: the newest of their subscriptions that has not ended, and the payment that bought it.
-    /// `chain` is the family's word, `payer` the canonical text of the address.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    async fn current_of(
-        &self,
-        chain: &str,
-        payer: &str,
-        now: SystemTime,
-    ) -> Result<Option<(Subscription, PaymentId)>, StoreError>;
-
-    /// Sets units aside for this gateway to spend in memory; at most `want`, at least none.
-    ///
-    /// What is set aside and not reported as spent is free again after a crash, so a crash never costs a buyer units.
-    ///
-    /// # Errors
-    /// [`StoreError`]; nothing is set aside then.
-    async fn lease(&self, id: &SubscriptionId, want: Units) -> Result<Units, StoreError>;
-
-    /// Writes what was spent of earlier leases, and gives back what will not be.
-    ///
-    /// # Errors
-    /// [`StoreError`]; nothing is written then.
-    async fn report(&self, usages: Vec<Usage>) -> Result<(), StoreError>;
-}
-
-/// What a gateway did with units that it had set aside.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Usage {
-    /// Whose units.
-    pub subscription: SubscriptionId,
-    /// How many were spent since the last report.
-    pub spent: Units,
-    /// How many are given back.
-    pub returned: Units,
-}
-
 /// Who may go on with a payment.
 #[derive(Debug)]
 pub enum ClaimOutcome {
@@ -183,6 +132,12 @@ pub enum StoreError {
     /// Another payment of this payer for this offer has the same payment-identifier.
     #[error("the payment-identifier of {0} belongs to another payment")]
     IdentifierTaken(PaymentId),
+    /// The key is not there, is not theirs, or opens nothing any more.
+    #[error("there is no working key {0}")]
+    NoKey(KeyId),
+    /// The holder has as many keys as one may have.
+    #[error("the holder has {0} keys already")]
+    TooManyKeys(u32),
     /// The database refused or failed.
     #[error("the store failed: {0}")]
     Failed(String),

@@ -1,10 +1,11 @@
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use http::StatusCode;
 
 use crate::money::{Address, AtomicAmount, Network};
 use crate::payment::{Goods, PaymentId, State};
-use crate::plans::{KeyHash, Subscription};
+use crate::plans::{Key, KeyHash, OnRepurchase, Subscription};
 use crate::pricing::OfferKey;
 use crate::x402::facilitator::{FacilitatorRequest, SettleResponse};
 
@@ -77,13 +78,31 @@ pub struct StoredResponse {
     pub expires_at: SystemTime,
 }
 
-/// What a purchase brings into the world.
+/// What a purchase, or the operator, brings into the world.
+///
+/// Its holder is whoever has the payer's address or the name already; else the one that its subscription names is made.
+/// The subscription becomes that holder's current one.
 #[derive(Debug, Clone)]
 pub struct Sale {
-    /// The plan that was bought.
+    /// The plan that was bought. How it ends, and how much it has, is decided by the books if it extends another.
     pub subscription: Subscription,
     /// The key that opens it.
-    pub key: KeyHash,
+    pub key: NewKey,
+    /// The CAIP-2 network that was paid on.
+    pub network: Option<Arc<str>>,
+    /// What the operator calls the holder.
+    pub name: Option<Arc<str>>,
+    /// What becomes of an earlier subscription.
+    pub on_repurchase: OnRepurchase,
+}
+
+/// A key that is to be, with what is stored in its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewKey {
+    /// What the books have of it.
+    pub key: Key,
+    /// What it is found by.
+    pub hash: KeyHash,
 }
 
 /// How much of the past is kept.
@@ -93,6 +112,8 @@ pub struct Retention {
     pub responses_bytes_max: u64,
     /// How long payments are kept that are over. None for ever.
     pub payments: Option<std::time::Duration>,
+    /// How long it is kept what was called with which key. None for ever.
+    pub usage: Option<std::time::Duration>,
 }
 
 /// Something that the store did besides what it was asked for.

@@ -65,7 +65,10 @@ impl Denial {
             Self::NotSettled(..) => "not_settled",
             Self::Forbidden(_) => "payer_refused",
             Self::Exceeded(exceeded) => exceeded.limit.as_str(),
-            Self::RateLimited(_) => "rate_limited",
+            Self::RateLimited(..) => "rate_limited",
+            Self::Exhausted(_) => "quota_exhausted",
+            Self::Unauthorized(..) => "unauthorized",
+            Self::NoKey(_) | Self::TooManyKeys(_) | Self::AddressTaken => "refused",
             Self::InFlight(_) => "in_progress",
             Self::Spent(..) => "repeated",
             Self::IdentifierTaken(_) => "identifier_taken",
@@ -78,9 +81,10 @@ impl Denial {
     /// How the request ended with it.
     pub fn outcome(&self) -> Outcome {
         match self {
-            Self::Shortfall(_) | Self::NotSettled(..) => Outcome::Challenged,
+            Self::Shortfall(_) | Self::NotSettled(..) | Self::Exhausted(_) => Outcome::Challenged,
             Self::Forbidden(_) | Self::Exceeded(_) => Outcome::Refused,
-            Self::RateLimited(_) | Self::InFlight(_) | Self::Spent(..) | Self::IdentifierTaken(_) => Outcome::Refused,
+            Self::Unauthorized(..) | Self::NoKey(_) | Self::TooManyKeys(_) | Self::AddressTaken => Outcome::Refused,
+            Self::RateLimited(..) | Self::InFlight(_) | Self::Spent(..) | Self::IdentifierTaken(_) => Outcome::Refused,
             Self::Unresolved(_) | Self::NoVerdict(_) | Self::StoreFailed => Outcome::Unavailable,
         }
     }
@@ -144,7 +148,7 @@ impl Metrics {
         use crate::payment::Shortfall;
         match denial {
             // No payment was sent, so none ended.
-            Denial::RateLimited(_) => {}
+            Denial::RateLimited(..) | Denial::Exhausted(_) | Denial::Unauthorized(..) => {}
             Denial::Exceeded(exceeded) if matches!(exceeded.limit, crate::screening::Limit::Unpaid(_)) => {}
             Denial::Shortfall(shortfall) if !matches!(shortfall, Shortfall::Payment(_)) => {}
             denial => self.payment(denial.as_str()),

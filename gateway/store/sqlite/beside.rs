@@ -41,7 +41,7 @@ impl SqliteStore {
             return Err(StoreError::Failed(format!("{} {other}", path.display())));
         }
         // Responses are the gateway's own affair.
-        let retention = Retention { responses_bytes_max: 0, payments: None };
+        let retention = Retention { responses_bytes_max: 0, payments: None, usage: None };
         Self::start(path, connection, retention, clock, None).await
     }
 

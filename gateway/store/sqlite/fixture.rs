@@ -10,7 +10,7 @@ use super::*;
 use crate::clock::ManualClock;
 use crate::payment::testing::{NOW, Wallet, mint, offer, quoted, read, usdc};
 use crate::payment::{Claimed, Goods, Presented, RequestHash, State};
-use crate::plans::Plan;
+use crate::plans::{OnRepurchase, Origin, Plan};
 use crate::pricing::OfferKey;
 use crate::store::Record;
 
@@ -121,7 +121,7 @@ impl Fixture {
 
 /// Room for a few answers, and a day for payments.
 pub(super) fn retention() -> Retention {
-    Retention { responses_bytes_max: 10_000, payments: Some(Duration::from_secs(24 * 3600)) }
+    Retention { responses_bytes_max: 10_000, payments: Some(Duration::from_secs(24 * 3600)), usage: None }
 }
 
 pub(super) fn call() -> Goods {
@@ -166,16 +166,33 @@ pub(super) fn sale(presented: &Presented, whole_units: u64, key: u8) -> Sale {
     };
     let subscription = Subscription {
         id: SubscriptionId::of_payment(presented.id.as_str()),
+        holder: HolderId::of_payment(presented.id.as_str()),
         chain: "evm".into(),
-        payer: "0x01".into(),
+        payer: format!("0x{key:02}").into(),
         plan,
         expires_at: SystemTime::UNIX_EPOCH + Duration::from_secs(NOW + 3600),
         key_prefix: "tg_live_".into(),
+        units: Some(units(whole_units)),
         used: Units::ZERO,
     };
-    Sale { subscription, key: KeyHash([key; 32]) }
+    let key = NewKey { key: key_of(&presented.id), hash: KeyHash([key; 32]) };
+    Sale { subscription, key, network: Some("eip155:8453".into()), name: None, on_repurchase: OnRepurchase::Replace }
+}
+
+/// The key that a payment bought.
+pub(super) fn key_of(payment: &PaymentId) -> Key {
+    Key {
+        id: KeyId::of_payment(payment.as_str()),
+        holder: HolderId::of_payment(payment.as_str()),
+        origin: Origin::Sold,
+        prefix: Some("tg_live_".into()),
+        hint: "tg_live_0000".into(),
+        created_at: SystemTime::UNIX_EPOCH + Duration::from_secs(NOW),
+        revoked_at: None,
+    }
 }
 
 pub(super) fn usage(id: &SubscriptionId, spent: u64, returned: u64) -> Usage {
-    Usage { subscription: id.clone(), spent: units(spent), returned: units(returned) }
+    let (holder, calls) = (HolderId::new("hol_1"), Vec::new());
+    Usage { holder, subscription: id.clone(), spent: units(spent), returned: units(returned), calls }
 }

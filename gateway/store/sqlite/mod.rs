@@ -7,6 +7,7 @@ mod beside;
 mod books;
 #[cfg(test)]
 mod fixture;
+mod holders;
 #[cfg(test)]
 mod model;
 mod moves;
@@ -16,6 +17,7 @@ mod paging;
 mod refusals;
 mod responses;
 mod rows;
+mod sales;
 #[cfg(test)]
 mod sweeping;
 #[cfg(test)]
@@ -43,12 +45,12 @@ use self::moves::SettlingRow;
 use self::responses::Responses;
 use self::writer::{Desk, Write, Writer, Written};
 use super::{
-    Claim, ClaimOutcome, Claims, Doubt, KeyStore, Ledger, Record, Retention, Sale, StoreError, StoredResponse, Swept,
-    Usage,
+    Changes, Claim, ClaimOutcome, Claims, Doubt, KeyStore, Ledger, Linked, NewKey, Record, Retention, Sale, StoreError,
+    StoredResponse, Swept, Usage,
 };
 use crate::clock::{Clock, unix_millis};
 use crate::payment::{PaymentId, Settling};
-use crate::plans::{KeyHash, Subscription, SubscriptionId, Units};
+use crate::plans::{Holder, HolderAddress, HolderId, Key, KeyHash, KeyId, Subscription, SubscriptionId, Units};
 use crate::x402::facilitator::SettleResponse;
 
 /// The store in an SQLite file. One gateway uses it at a time.
@@ -98,10 +100,11 @@ impl SqliteStore {
     }
 }
 
-const MIGRATIONS: [(&str, &str); 3] = [
+const MIGRATIONS: [(&str, &str); 4] = [
     ("payments and subscriptions", include_str!("schema/1_payments_and_subscriptions.sql")),
     ("recovery", include_str!("schema/2_recovery.sql")),
     ("operator", include_str!("schema/3_operator.sql")),
+    ("holders", include_str!("schema/4_holders.sql")),
 ];
 
 fn options(path: &Path) -> SqliteConnectOptions {
@@ -218,21 +221,58 @@ impl Ledger for SqliteStore {
 
 #[async_trait]
 impl KeyStore for SqliteStore {
-    async fn subscription_of(&self, key: &KeyHash) -> Result<Option<Subscription>, StoreError> {
-        rows::subscription_of(&self.readers, key).await
+    async fn key(&self, hash: &KeyHash) -> Result<Option<Key>, StoreError> {
+        holders::key(&self.readers, hash).await
+    }
+
+    async fn keys_of(&self, holder: &HolderId) -> Result<Vec<Key>, StoreError> {
+        holders::keys_of(&self.readers, holder).await
+    }
+
+    async fn imported(&self) -> Result<Vec<KeyHash>, StoreError> {
+        holders::imported(&self.readers).await
+    }
+
+    async fn holder(&self, id: &HolderId) -> Result<Option<Holder>, StoreError> {
+        holders::holder(&self.readers, id).await
+    }
+
+    async fn holder_at(&self, chain: &str, address: &str) -> Result<Option<HolderId>, StoreError> {
+        holders::holder_at(&self.readers, chain, address).await
+    }
+
+    async fn holder_named(&self, name: &str) -> Result<Option<HolderId>, StoreError> {
+        holders::holder_named(&self.readers, name).await
     }
 
     async fn subscription(&self, id: &SubscriptionId) -> Result<Option<Subscription>, StoreError> {
-        rows::subscription(&self.readers, id).await
+        holders::subscription(&self.readers, id).await
     }
 
-    async fn current_of(
-        &self,
-        chain: &str,
-        payer: &str,
-        now: SystemTime,
-    ) -> Result<Option<(Subscription, PaymentId)>, StoreError> {
-        rows::current_of(&self.readers, chain, payer, now).await
+    async fn current_of(&self, holder: &HolderId) -> Result<Option<Subscription>, StoreError> {
+        holders::current_of(&self.readers, holder).await
+    }
+
+    async fn grant(&self, sale: &Sale) -> Result<(), StoreError> {
+        self.writer.write(Write::Grant(Box::new(sale.clone()))).await.map(drop)
+    }
+
+    async fn issue(&self, key: &NewKey, replaces: Option<&KeyId>, keys_max: u32) -> Result<(), StoreError> {
+        let (key, replaces) = (Box::new(key.clone()), replaces.cloned());
+        self.writer.write(Write::Issue { key, replaces, keys_max }).await.map(drop)
+    }
+
+    async fn revoke(&self, holder: &HolderId, key: &KeyId) -> Result<(), StoreError> {
+        self.writer.write(Write::Revoke { holder: holder.clone(), key: key.clone() }).await.map(drop)
+    }
+
+    async fn link(&self, holder: &HolderId, address: &HolderAddress) -> Result<Linked, StoreError> {
+        let written = self.writer.write(Write::Link { holder: holder.clone(), address: address.clone() }).await?;
+        Ok(if let Written::Linked(linked) = written { linked } else { Linked::Before })
+    }
+
+    async fn changes(&self, after: i64) -> Result<Changes, StoreError> {
+        holders::changes(&self.readers, after).await
     }
 
     async fn lease(&self, id: &SubscriptionId, want: Units) -> Result<Units, StoreError> {

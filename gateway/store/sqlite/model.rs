@@ -1,6 +1,6 @@
 //! Random moves, made with the database and with the store in memory: both say the same and then have the same.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::LazyLock;
 
 use http::StatusCode;
@@ -11,6 +11,7 @@ use tokio::runtime::Runtime;
 use super::fixture::{Fixture, call, payment, receipt, retention, sale, units, usage};
 use super::*;
 use crate::payment::{Claimed, Presented, State};
+use crate::plans::{OnRepurchase, Origin};
 use crate::store::memory::MemoryStore;
 
 const PAYMENTS: usize = 4;
@@ -31,8 +32,8 @@ enum Move {
     Drop(usize),
     /// With a payment-identifier.
     Settling(usize, Option<u8>),
-    /// With a sale, by the number of its key.
-    Settled(usize, Option<u8>),
+    /// With a sale, by the number of its key, of its payer, and whether it extends an earlier one.
+    Settled(usize, Option<(u8, u8, bool)>),
     Voided(usize),
     /// With a transaction, and when to ask again, in seconds from now.
     Unknown(usize, bool, Option<u64>),
@@ -45,6 +46,13 @@ enum Move {
     Wait(u64),
     Due(u32),
     Sweep,
+    /// A plan of the operator's, by the number of its key, for a holder with one of two names.
+    Grant(u8, u8),
+    /// A key of a payment's holder, in place of that of another payment.
+    Issue(usize, Option<usize>),
+    Revoke(usize, usize),
+    /// An address by its number, for a payment's holder.
+    Link(usize, u8),
     Lease(usize, u64),
     Report(usize, u64, u64),
     /// Of two at once.
@@ -59,7 +67,12 @@ fn a_move() -> impl Strategy<Value = Move> {
         2 => one.clone().prop_map(Move::Claim),
         2 => one.clone().prop_map(Move::Drop),
         6 => (one.clone(), proptest::option::weighted(0.3, 0u8..2)).prop_map(|(one, id)| Move::Settling(one, id)),
-        4 => (one.clone(), proptest::option::of(key())).prop_map(|(one, key)| Move::Settled(one, key)),
+        4 => (one.clone(), proptest::option::of((key(), 0u8..3, any::<bool>())))
+            .prop_map(|(one, sale)| Move::Settled(one, sale)),
+        1 => (20u8..23, 0u8..2).prop_map(|(key, name)| Move::Grant(key, name)),
+        1 => (one.clone(), proptest::option::of(one.clone())).prop_map(|(one, other)| Move::Issue(one, other)),
+        1 => (one.clone(), one.clone()).prop_map(|(one, other)| Move::Revoke(one, other)),
+        1 => (one.clone(), 0u8..3).prop_map(|(one, address)| Move::Link(one, address)),
         3 => one.clone().prop_map(Move::Voided),
         3 => (one.clone(), any::<bool>(), proptest::option::of(0u64..100))
             .prop_map(|(one, hint, ask)| Move::Unknown(one, hint, ask)),
@@ -82,7 +95,11 @@ fn a_past() -> impl Strategy<Value = Vec<Move>> {
     let of_one = |one: usize| {
         let sold = (0u8..2, 0u64..12).prop_map(move |(shared, want)| {
             let key = if shared == 0 { 9 } else { u8::try_from(one).unwrap() };
-            vec![Move::Settling(one, None), Move::Settled(one, Some(key)), Move::Lease(one, want)]
+            vec![
+                Move::Settling(one, None),
+                Move::Settled(one, Some((key, key % 3, shared == 0))),
+                Move::Lease(one, want),
+            ]
         });
         let identified = (0u8..2).prop_map(move |number| vec![Move::Settling(one, Some(number))]);
         let unknown = Just(vec![Move::Settling(one, None), Move::Unknown(one, true, Some(9))]);
@@ -195,8 +212,8 @@ async fn told<S: Ledger + KeyStore>(store: &S, step: &Move, now: SystemTime) -> 
                 }
             }
         }
-        Move::Settled(one, key) => {
-            let sale = key.map(|key| sale(&PRESENTED[*one], 10, key));
+        Move::Settled(one, sold) => {
+            let sale = sold.map(|(key, payer, extends)| sale_to(&PRESENTED[*one], key, payer, extends));
             said(store.settled(&PRESENTED[*one].id, &receipt(), sale.as_ref()).await)
         }
         Move::Voided(one) => said(store.voided(&PRESENTED[*one].id, "no").await),
@@ -217,6 +234,23 @@ async fn told<S: Ledger + KeyStore>(store: &S, step: &Move, now: SystemTime) -> 
         },
         Move::Due(limit) => said(store.due(now, *limit).await),
         Move::Sweep => said(store.sweep().await),
+        Move::Grant(key, name) => said(store.grant(&granted(*key, *name)).await),
+        Move::Issue(one, other) => {
+            let replaces = other.map(|other| KeyId::of_payment(PRESENTED[other].id.as_str()));
+            let holder = holder_of(*one);
+            let number = u8::try_from(store.keys_of(&holder).await.unwrap().len()).unwrap();
+            said(store.issue(&issued(holder, *one, number), replaces.as_ref(), 3).await)
+        }
+        Move::Revoke(one, other) => {
+            let key = KeyId::of_payment(PRESENTED[*other].id.as_str());
+            said(store.revoke(&holder_of(*one), &key).await)
+        }
+        Move::Link(one, address) if store.holder(&holder_of(*one)).await.unwrap().is_some() => {
+            let address =
+                HolderAddress { chain: "evm".into(), address: format!("0x{address:02}").into(), network: None };
+            said(store.link(&holder_of(*one), &address).await)
+        }
+        Move::Link(..) => String::new(),
         Move::Lease(one, want) => said(store.lease(&bought(*one), units(*want)).await),
         Move::Report(one, spent, back) => said(store.report(vec![usage(&bought(*one), *spent, *back)]).await),
         Move::ReportBoth(one, spent, other, more) => {
@@ -225,6 +259,35 @@ async fn told<S: Ledger + KeyStore>(store: &S, step: &Move, now: SystemTime) -> 
         }
         Move::Claim(_) | Move::Drop(_) | Move::Wait(_) | Move::Restart => String::new(),
     }
+}
+
+fn holder_of(one: usize) -> HolderId {
+    HolderId::of_payment(PRESENTED[one].id.as_str())
+}
+
+fn sale_to(presented: &Presented, key: u8, payer: u8, extends: bool) -> Sale {
+    let mut sale = sale(presented, 10, key);
+    sale.subscription.payer = format!("0x{payer:02}").into();
+    sale.on_repurchase = if extends { OnRepurchase::Extend } else { OnRepurchase::Replace };
+    sale
+}
+
+/// What the operator gives to somebody with a name.
+fn granted(key: u8, name: u8) -> Sale {
+    let mut sale = sale(&PRESENTED[0], 10, key);
+    let id = format!("pay_granted{key}");
+    sale.subscription.id = SubscriptionId::of_payment(&id);
+    sale.subscription.holder = HolderId::of_payment(&id);
+    sale.subscription.payer = "".into();
+    sale.key.key = Key { id: KeyId::of_payment(&id), ..sale.key.key };
+    Sale { name: Some(format!("name {name}").into()), ..sale }
+}
+
+fn issued(holder: HolderId, one: usize, number: u8) -> NewKey {
+    let id = KeyId::new(&format!("key_issued_{one}_{number}"));
+    let hash = KeyHash([100 + number + 10 * u8::try_from(one).unwrap(); 32]);
+    let key = Key { id, holder, origin: Origin::Issued, ..sale(&PRESENTED[one], 10, 0).key.key };
+    NewKey { key, hash }
 }
 
 fn response_of(length: usize, expires_at: SystemTime) -> StoredResponse {
@@ -249,11 +312,18 @@ async fn seen<S: Ledger + KeyStore>(store: &S, now: SystemTime) -> String {
         let response = store.response(&presented.id, now).await.unwrap();
         seen += &format!("{record:?}\n{response:?}\n{:?}\n", store.subscription(&id).await.unwrap());
     }
-    let mut owners = HashSet::new();
-    for key in [0, 1, 2, 3, 9] {
-        let sold = store.subscription_of(&KeyHash([key; 32])).await.unwrap();
-        assert!(sold.as_ref().is_none_or(|sold| owners.insert(sold.id.clone())), "one key for each sale");
-        seen += &format!("{key}: {:?}\n", sold.map(|sold| sold.id));
+    for key in [0, 1, 2, 3, 9, 20, 21, 22] {
+        seen += &format!("{key}: {:?}\n", store.key(&KeyHash([key; 32])).await.unwrap());
+    }
+    let granted = (20..23).map(|key| granted(key, 0).subscription.holder);
+    for holder in (0..PAYMENTS).map(holder_of).chain(granted) {
+        let addresses =
+            store.holder(&holder).await.unwrap().map(|holder| {
+                (holder.name, holder.addresses.iter().map(|it| it.address.clone()).collect::<BTreeSet<_>>())
+            });
+        let keys: BTreeSet<_> =
+            store.keys_of(&holder).await.unwrap().into_iter().map(|key| (key.id, key.revoked_at)).collect();
+        seen += &format!("{addresses:?} {keys:?} {:?}\n", store.current_of(&holder).await.unwrap());
     }
     seen + &format!("{:?} {:?}", store.open_payments().await, store.due(now, 100).await)
 }

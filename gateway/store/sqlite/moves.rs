@@ -5,9 +5,9 @@ use sqlx::query;
 use sqlx::sqlite::{SqliteConnection, SqliteQueryResult};
 
 use super::rows::to_json;
+use super::sales;
 use crate::clock::unix_millis;
 use crate::payment::{PaymentId, Settling};
-use crate::plans::Units;
 use crate::store::{Claim, Doubt, Sale, StoreError};
 
 /// A payment as it is first written.
@@ -100,7 +100,7 @@ pub(super) async fn settled(
     .bind(id.as_str());
     one(id, &moved.execute(&mut *connection).await?)?;
     match sale {
-        Some(sale) => sell(connection, id, sale, now).await,
+        Some(sale) => sales::sell(connection, Some(id), sale, now).await,
         None => Ok(()),
     }
 }
@@ -152,32 +152,6 @@ pub(super) async fn delivered(connection: &mut SqliteConnection, id: &PaymentId,
         .bind(now)
         .bind(id.as_str());
     Ok(moved.execute(connection).await?.rows_affected() == 1)
-}
-
-async fn sell(connection: &mut SqliteConnection, id: &PaymentId, sale: &Sale, now: i64) -> Result<(), StoreError> {
-    let bought = &sale.subscription;
-    query(
-        "INSERT INTO subscriptions (id, payment_id, chain, payer, plan, key_prefix, expires_at, units, created_at)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-    )
-    .bind(bought.id.as_str())
-    .bind(id.as_str())
-    .bind(&*bought.chain)
-    .bind(&*bought.payer)
-    .bind(to_json(&bought.plan)?)
-    .bind(&*bought.key_prefix)
-    .bind(unix_millis(bought.expires_at))
-    .bind(bought.plan.units.map(Units::stored))
-    .bind(now)
-    .execute(&mut *connection)
-    .await?;
-    query("INSERT INTO keys (hash, subscription_id, created_at) VALUES (?, ?, ?)")
-        .bind(sale.key.0.as_slice())
-        .bind(bought.id.as_str())
-        .bind(now)
-        .execute(connection)
-        .await?;
-    Ok(())
 }
 
 /// One row, unless another payment has the payment-identifier.

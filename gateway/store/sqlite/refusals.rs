@@ -2,7 +2,7 @@
 
 use sqlx::AssertSqlSafe;
 
-use super::fixture::{Fixture, payment};
+use super::fixture::{Fixture, key_of, payment, receipt, sale};
 use super::*;
 use crate::payment::State;
 
@@ -87,7 +87,14 @@ async fn a_payment_begins_as_settling_and_ends_only_when_it_is_over() {
 #[tokio::test]
 async fn what_would_cost_somebody_is_refused_by_the_database() {
     let fixture = Fixture::new().await;
-    let sold = fixture.sell(1, 10).await;
+    fixture.sell(1, 10).await;
+    fixture.settling(&payment(3)).await.unwrap();
+    let mut again = sale(&payment(3), 10, 3);
+    again.subscription.payer = "0x01".into();
+    fixture.store().settled(&payment(3).id, &receipt(), Some(&again)).await.unwrap();
+    let first = key_of(&payment(1).id);
+    fixture.store().revoke(&first.holder, &first.id).await.unwrap();
+    let sold = again.subscription.id;
     fixture.lease(&sold, 4).await;
     fixture.settling(&payment(2)).await.unwrap();
     let note = "INSERT INTO operator_acts (at, payment_id, act, detail) VALUES (1, 'pay_1', 'a', 'b')";
@@ -99,8 +106,13 @@ async fn what_would_cost_somebody_is_refused_by_the_database() {
         "UPDATE subscriptions SET used = 7000",
         "UPDATE subscriptions SET leased = 10001",
         "UPDATE subscriptions SET used = -1",
-        "INSERT INTO keys SELECT hash, subscription_id, 0 FROM keys",
-        "INSERT INTO keys VALUES (x'00', 'sub_of_nobody', 0)",
+        "INSERT INTO keys SELECT id || 'x', hash, holder_id, origin, prefix, hint, 0, NULL FROM keys",
+        "INSERT INTO keys VALUES ('key_x', x'00', 'hol_of_nobody', 'sold', NULL, '', 0, NULL)",
+        "INSERT INTO keys SELECT 'key_x', x'00', holder_id, 'found', NULL, '', 0, NULL FROM keys",
+        "UPDATE keys SET revoked_at = NULL WHERE revoked_at IS NOT NULL",
+        "UPDATE subscriptions SET replaced_by = NULL WHERE replaced_by IS NOT NULL",
+        "INSERT INTO subscriptions SELECT id || 'x', holder_id, NULL, chain, payer, plan, key_prefix, expires_at, units,
+                                          0, 0, 0, NULL, 0 FROM subscriptions WHERE replaced_by IS NULL",
         "DELETE FROM subscriptions",
         "UPDATE operator_acts SET detail = 'c'",
         "DELETE FROM operator_acts",

@@ -4,6 +4,7 @@ use sqlx::sqlite::SqliteConnection;
 use sqlx::{query, query_as, query_scalar};
 
 use super::rows::to_json;
+use super::units;
 use crate::clock::unix_millis;
 use crate::payment::PaymentId;
 use crate::store::{Retention, StoreError, StoredResponse, Swept};
@@ -67,6 +68,7 @@ impl Responses {
     /// Ends what is over: responses after their time, payments after the retention if nothing can come of them.
     pub(super) async fn sweep(&mut self, connection: &mut SqliteConnection, now: i64) -> Result<Swept, StoreError> {
         self.bytes = None;
+        units::forget(connection, self.retention.usage, now).await?;
         let responses =
             query("DELETE FROM responses WHERE rowid IN (SELECT rowid FROM responses WHERE expires_at <= ? LIMIT ?)")
                 .bind(now)

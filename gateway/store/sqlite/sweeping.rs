@@ -58,7 +58,8 @@ async fn a_key_outlives_the_record_of_its_payment() {
     fixture.clock.0.advance(DAY);
     assert_eq!(fixture.store().sweep().await, Ok(Swept { responses: 0, payments: 1 }));
     fixture.reopen().await;
-    assert_eq!(fixture.store().subscription_of(&sale.key).await, Ok(Some(sale.subscription.clone())));
+    assert_eq!(fixture.store().subscription(&sale.subscription.id).await, Ok(Some(sale.subscription.clone())));
+    assert!(fixture.store().key(&sale.key.hash).await.unwrap().is_some());
     assert_eq!(fixture.lease(&sale.subscription.id, 10).await, 10);
 }
 

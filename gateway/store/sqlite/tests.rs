@@ -3,7 +3,7 @@ use std::time::SystemTime;
 
 use tokio::task::JoinSet;
 
-use super::fixture::{Fixture, payment, receipt, sale, units, usage};
+use super::fixture::{Fixture, key_of, payment, receipt, sale, units, usage};
 use super::*;
 use crate::payment::testing::NOW;
 use crate::payment::{Presented, State};
@@ -137,8 +137,10 @@ async fn a_sale_is_found_by_its_key_and_its_payment() {
     fixture.reopen().await;
     let sold = sale(&presented, 10, 1).subscription;
     assert_eq!(fixture.store().subscription(&id).await, Ok(Some(sold.clone())));
-    assert_eq!(fixture.store().subscription_of(&KeyHash([1; 32])).await, Ok(Some(sold)));
-    assert_eq!(fixture.store().subscription_of(&KeyHash([2; 32])).await, Ok(None));
+    let key = fixture.store().key(&KeyHash([1; 32])).await.unwrap().unwrap();
+    assert_eq!(key, key_of(&presented.id));
+    assert_eq!(fixture.store().current_of(&key.holder).await, Ok(Some(sold)));
+    assert_eq!(fixture.store().key(&KeyHash([2; 32])).await, Ok(None));
     assert_eq!(fixture.store().subscription(&SubscriptionId::new("sub_other")).await, Ok(None));
 }
 
@@ -165,7 +167,8 @@ async fn a_sale_of_a_payment_that_is_not_under_way_brings_nothing() {
     let sale = sale(&presented, 10, 1);
     let moved = fixture.store().settled(&presented.id, &receipt(), Some(&sale)).await;
     assert_eq!(moved, Err(StoreError::Moved(presented.id.clone())));
-    assert_eq!(fixture.store().subscription_of(&sale.key).await, Ok(None));
+    assert_eq!(fixture.store().key(&sale.key.hash).await, Ok(None));
+    assert_eq!(fixture.store().holder_at("evm", "0x01").await, Ok(None));
 }
 
 #[tokio::test]
@@ -273,41 +276,11 @@ async fn a_report_is_written_whole_or_not_at_all() {
 async fn nothing_is_set_aside_of_what_is_not_counted_or_not_there() {
     let (fixture, presented) = (Fixture::new().await, payment(1));
     let mut unlimited = sale(&presented, 0, 1);
-    unlimited.subscription.plan.units = None;
+    unlimited.subscription.units = None;
     fixture.settling(&presented).await.unwrap();
     fixture.store().settled(&presented.id, &receipt(), Some(&unlimited)).await.unwrap();
     assert_eq!(fixture.lease(&unlimited.subscription.id, 5).await, 0);
     assert_eq!(fixture.lease(&SubscriptionId::new("sub_other"), 5).await, 0);
     fixture.store().report(vec![usage(&unlimited.subscription.id, 7, 0)]).await.unwrap();
     assert_eq!(fixture.used(&unlimited.subscription.id).await, 7);
-}
-
-#[tokio::test]
-async fn a_payer_holds_the_newest_subscription_that_has_not_ended() {
-    let fixture = Fixture::new().await;
-    let now = SystemTime::UNIX_EPOCH + Duration::from_secs(NOW);
-    let current = async |chain: &'static str, payer: &'static str, after: u64| {
-        let held = fixture.store().current_of(chain, payer, now + Duration::from_secs(after)).await.unwrap();
-        held.map(|(subscription, payment)| (subscription.id, payment))
-    };
-    assert_eq!(current("evm", "0x01", 0).await, None);
-    let sell = async |nonce: u8, ends: u64| {
-        let presented = payment(nonce);
-        let mut sale = sale(&presented, 10, nonce);
-        sale.subscription.expires_at = now + Duration::from_secs(ends);
-        fixture.settling(&presented).await.unwrap();
-        fixture.store().settled(&presented.id, &receipt(), Some(&sale)).await.unwrap();
-        fixture.clock.0.advance(Duration::from_millis(1));
-        Some((sale.subscription.id, presented.id))
-    };
-    let (long, short) = (sell(1, 100).await, sell(2, 50).await);
-    assert_eq!((current("evm", "0x01", 0).await, current("evm", "0x01", 49).await), (short.clone(), short.clone()));
-    assert_eq!(current("evm", "0x01", 50).await, long, "the newer one has ended");
-    assert_eq!(current("evm", "0x01", 100).await, None);
-    for (chain, payer) in [("solana", "0x01"), ("evm", "0x02"), ("evm", ""), ("evm", "0X01")] {
-        assert_eq!(current(chain, payer, 0).await, None, "{chain} {payer}");
-    }
-    let (_, payment) = short.unwrap();
-    assert_eq!(fixture.store().record(&payment).await.unwrap().unwrap().receipt, Some(receipt()));
-    assert!(fixture.store().record(&PaymentId::stored("pay_other")).await.unwrap().is_none());
 }

@@ -9,6 +9,7 @@ use super::*;
 use crate::clock::ManualClock;
 use crate::payment::State;
 use crate::payment::testing::NOW;
+use crate::plans::Origin;
 
 /// What the first version wrote: a plan that was sold, and a payment that was being settled.
 const BOOKS: &str = r#"
@@ -39,7 +40,12 @@ async fn keys_that_were_sold_and_payments_in_doubt_survive() {
     connection.close().await.unwrap();
 
     let store = SqliteStore::open(&path, super::fixture::retention(), Arc::new(ManualClock::at(NOW))).await.unwrap();
-    let bought = store.subscription_of(&KeyHash([7; 32])).await.unwrap().unwrap();
+    let key = store.key(&KeyHash([7; 32])).await.unwrap().unwrap();
+    assert_eq!((key.id.as_str(), key.holder.as_str(), key.origin), ("key_1", "hol_1", Origin::Sold));
+    let holder = store.holder_at("evm", "0x01").await.unwrap().unwrap();
+    let address = &store.holder(&holder).await.unwrap().unwrap().addresses[0];
+    assert_eq!((&holder, address.network.as_deref()), (&key.holder, Some("eip155:8453")));
+    let bought = store.current_of(&key.holder).await.unwrap().unwrap();
     assert_eq!((bought.id.as_str(), bought.used.thousandths()), ("sub_1", 2000));
     let sold = store.record(&PaymentId::stored("pay_1")).await.unwrap().unwrap();
     assert_eq!((sold.state, sold.goods, sold.receipt), (State::Delivered, None, Some(receipt())));

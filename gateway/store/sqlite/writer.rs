@@ -7,12 +7,12 @@ use sqlx::sqlite::SqliteConnection;
 use tokio::sync::{mpsc, oneshot};
 
 use super::responses::Responses;
-use super::{books, moves, units};
+use super::{books, moves, sales, units};
 use crate::clock::{Clock, unix_millis};
 use crate::crash::crash_point;
 use crate::payment::PaymentId;
-use crate::plans::{SubscriptionId, Units};
-use crate::store::{Act, Doubt, Sale, StoreError, StoredResponse, Swept, Usage};
+use crate::plans::{HolderAddress, HolderId, KeyId, SubscriptionId, Units};
+use crate::store::{Act, Doubt, Linked, NewKey, Sale, StoreError, StoredResponse, Swept, Usage};
 
 /// The most writes in one transaction, and the most that wait for the next.
 const BATCH_MAX: usize = 1024;
@@ -34,6 +34,10 @@ pub(super) enum Write {
     Keep { id: PaymentId, response: Box<StoredResponse> },
     Lease { id: SubscriptionId, want: Units },
     Report { usages: Vec<Usage> },
+    Grant(Box<Sale>),
+    Issue { key: Box<NewKey>, replaces: Option<KeyId>, keys_max: u32 },
+    Revoke { holder: HolderId, key: KeyId },
+    Link { holder: HolderId, address: HolderAddress },
     Sweep,
     Note(Act),
 }
@@ -46,6 +50,7 @@ pub(super) enum Written {
     First,
     /// What a lease got.
     Leased(Units),
+    Linked(Linked),
     Swept(Swept),
 }
 
@@ -124,6 +129,10 @@ async fn apply_whole(
         write,
         Write::Settled { sale: Some(_), .. }
             | Write::Report { .. }
+            | Write::Grant(_)
+            | Write::Issue { .. }
+            | Write::Revoke { .. }
+            | Write::Link { .. }
             | Write::Delivered { response: Some(_), .. }
             | Write::Keep { .. }
             | Write::Sweep
@@ -162,7 +171,15 @@ async fn apply(
         Write::Asking { .. } => {}
         Write::Keep { id, response } => responses.keep(connection, id, response).await?,
         Write::Lease { id, want } => return units::lease(connection, id, *want).await.map(Written::Leased),
-        Write::Report { usages } => units::report(connection, usages).await?,
+        Write::Report { usages } => units::report(connection, usages, now).await?,
+        Write::Grant(sale) => sales::sell(connection, None, sale, now).await?,
+        Write::Issue { key, replaces, keys_max } => {
+            sales::issue(connection, key, replaces.as_ref(), *keys_max, now).await?;
+        }
+        Write::Revoke { holder, key } => sales::revoke(connection, holder, key, now).await?,
+        Write::Link { holder, address } => {
+            return sales::link(connection, holder, address, now).await.map(Written::Linked);
+        }
         Write::Note(act) => books::note(connection, act).await?,
         Write::Sweep => return responses.sweep(connection, now).await.map(Written::Swept),
     }

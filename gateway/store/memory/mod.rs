@@ -1,18 +1,18 @@
 //! The store as it is meant: what the database is compared with. Nothing survives but within the test.
 
+mod keys;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 
-use super::{
-    Claim, ClaimOutcome, Claims, Doubt, KeyStore, Ledger, Record, Retention, Sale, StoreError, StoredResponse, Swept,
-    Usage,
-};
+use self::keys::Bought;
+use super::{Claim, ClaimOutcome, Claims, Doubt, Ledger, Record, Retention, Sale, StoreError, StoredResponse, Swept};
 use crate::clock::{Clock, from_unix_millis, unix_millis, unix_seconds};
 use crate::payment::{PaymentId, Settling, State};
-use crate::plans::{KeyHash, Subscription, SubscriptionId, Units};
+use crate::plans::{Holder, HolderId, Key, SubscriptionId, Units};
 use crate::x402::facilitator::SettleResponse;
 
 /// Payments, subscriptions and keys in memory.
@@ -27,8 +27,10 @@ pub(crate) struct MemoryStore {
 #[derive(Clone, Default)]
 struct Books {
     payments: BTreeMap<PaymentId, Payment>,
+    holders: BTreeMap<HolderId, Holder>,
     subscriptions: BTreeMap<SubscriptionId, Bought>,
-    keys: BTreeMap<[u8; 32], SubscriptionId>,
+    keys: BTreeMap<[u8; 32], Key>,
+    changes: Vec<HolderId>,
     /// In the order in which they came.
     responses: Vec<(PaymentId, StoredResponse)>,
 }
@@ -39,14 +41,6 @@ struct Payment {
     ask_at: Option<SystemTime>,
     updated_at: SystemTime,
     asked: bool,
-}
-
-#[derive(Clone)]
-struct Bought {
-    subscription: Subscription,
-    leased: Units,
-    payment: PaymentId,
-    created_at: SystemTime,
 }
 
 impl MemoryStore {
@@ -146,7 +140,7 @@ impl Ledger for MemoryStore {
             (payment.record.reason, payment.ask_at) = (None, None);
         };
         let now = self.now();
-        self.move_from(id, &OPEN, settle, |books| sale.map_or(Ok(()), |sale| books.sell(id, sale, now)))
+        self.move_from(id, &OPEN, settle, |books| sale.map_or(Ok(()), |sale| books.sell(sale, now)))
     }
 
     async fn voided(&self, id: &PaymentId, reason: &str) -> Result<(), StoreError> {
@@ -240,62 +234,6 @@ impl Ledger for MemoryStore {
     }
 }
 
-#[async_trait]
-impl KeyStore for MemoryStore {
-    async fn subscription_of(&self, key: &KeyHash) -> Result<Option<Subscription>, StoreError> {
-        let id = self.books().keys.get(&key.0).cloned();
-        match id {
-            Some(id) => self.subscription(&id).await,
-            None => Ok(None),
-        }
-    }
-
-    async fn subscription(&self, id: &SubscriptionId) -> Result<Option<Subscription>, StoreError> {
-        Ok(self.books().subscriptions.get(id).map(|bought| bought.subscription.clone()))
-    }
-
-    async fn current_of(
-        &self,
-        chain: &str,
-        payer: &str,
-        now: SystemTime,
-    ) -> Result<Option<(Subscription, PaymentId)>, StoreError> {
-        let books = self.books();
-        let bought = books.subscriptions.values().filter(|bought| {
-            let it = &bought.subscription;
-            &*it.chain == chain && &*it.payer == payer && it.expires_at > now
-        });
-        let newest = bought.max_by_key(|bought| (bought.created_at, std::cmp::Reverse(bought.subscription.id.clone())));
-        Ok(newest.map(|bought| (bought.subscription.clone(), bought.payment.clone())))
-    }
-
-    async fn lease(&self, id: &SubscriptionId, want: Units) -> Result<Units, StoreError> {
-        self.write(|books| {
-            let Some(bought) = books.subscriptions.get_mut(id) else { return Ok(Units::ZERO) };
-            let taken = bought.subscription.used.saturating_add(bought.leased);
-            let free = bought.subscription.plan.units.and_then(|units| units.checked_sub(taken));
-            let granted = free.unwrap_or(Units::ZERO).min(want);
-            bought.leased = bought.leased.saturating_add(granted);
-            Ok(granted)
-        })
-    }
-
-    async fn report(&self, usages: Vec<Usage>) -> Result<(), StoreError> {
-        self.write(|books| {
-            for usage in usages {
-                let Some(bought) = books.subscriptions.get_mut(&usage.subscription) else { continue };
-                bought.subscription.used = bought.subscription.used.saturating_add(usage.spent);
-                let given_back = usage.spent.saturating_add(usage.returned);
-                bought.leased = bought.leased.checked_sub(given_back).unwrap_or(Units::ZERO);
-                if !bought.is_within() {
-                    return Err(StoreError::Failed("more than the plan has".to_owned()));
-                }
-            }
-            Ok(())
-        })
-    }
-}
-
 impl Books {
     /// One payment for each identifier of a payer and offer; a voided one does not count.
     fn check_identifier(&self, record: &Record) -> Result<(), StoreError> {
@@ -306,15 +244,6 @@ impl Books {
         };
         let taken = record.identifier.is_some() && self.payments.values().any(|other| same(&other.record));
         if taken { Err(StoreError::IdentifierTaken(record.id.clone())) } else { Ok(()) }
-    }
-
-    fn sell(&mut self, payment: &PaymentId, sale: &Sale, created_at: SystemTime) -> Result<(), StoreError> {
-        let (id, taken) = (&sale.subscription.id, || StoreError::Failed("it is there already".to_owned()));
-        let (subscription, payment) = (sale.subscription.clone(), payment.clone());
-        let bought = Bought { subscription, leased: Units::ZERO, payment, created_at };
-        let earlier = self.subscriptions.insert(id.clone(), bought).map(drop);
-        let other = self.keys.insert(sale.key.0, id.clone()).map(drop);
-        if earlier.or(other).is_some() { Err(taken()) } else { Ok(()) }
     }
 
     /// Keeps a response; the oldest make room for it, sixteen at a time.
@@ -329,13 +258,6 @@ impl Books {
             self.responses.drain(..self.responses.len().min(16));
         }
         self.responses.push((id.clone(), response));
-    }
-}
-
-impl Bought {
-    fn is_within(&self) -> bool {
-        let taken = self.subscription.used.saturating_add(self.leased);
-        self.subscription.plan.units.is_none_or(|units| taken <= units)
     }
 }
 

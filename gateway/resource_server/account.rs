@@ -1,0 +1,286 @@
+//! One subscription in memory, with units to spend.
+
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use governor::clock::{Clock as _, DefaultClock};
+use governor::middleware::StateInformationMiddleware;
+use governor::state::{InMemoryState, NotKeyed};
+use governor::{Quota, RateLimiter};
+
+use super::standing::{Labels, Standing};
+use crate::plans::{Plan, Subscription, Units};
+use crate::pricing::Route;
+use crate::store::{Calls, Usage};
+
+type Limiter = RateLimiter<NotKeyed, InMemoryState, DefaultClock, StateInformationMiddleware>;
+
+/// How long a plan counts as used up without asking the store again: what others give back comes within a second.
+const DRY_FOR: Duration = Duration::from_secs(1);
+
+/// One subscription and its units. All credentials of its holder share it.
+#[derive(Debug)]
+pub struct Account {
+    subscription: Subscription,
+    labels: Arc<Labels>,
+    /// Thousandths that are set aside here and free to spend.
+    leased: AtomicU64,
+    /// Thousandths spent and not written down.
+    spent: AtomicU64,
+    /// Thousandths used in all, as far as this process knows.
+    used: AtomicU64,
+    /// When the store last had less than was asked for.
+    dry_since: Mutex<Option<Instant>>,
+    /// What was found with an earlier one is to be looked up again.
+    generation: AtomicU32,
+    /// Whether it is in memory for calls under way only: what they give back goes back to the store.
+    retired: AtomicBool,
+    /// Whether it is in the list of those to be written down.
+    listed: AtomicBool,
+    /// One at a time asks the store for more.
+    pub(super) leasing: tokio::sync::Mutex<()>,
+    limiter: Option<Limiter>,
+    /// Calls that are not written down.
+    tally: Mutex<Vec<Tallied>>,
+    changed: Arc<Changed>,
+}
+
+/// What a credential opens.
+#[derive(Debug)]
+pub struct Grant {
+    /// The id of a key, `wallet` or `token`.
+    pub credential: Arc<str>,
+    /// Whose units are spent.
+    pub account: Arc<Account>,
+    generation: u32,
+}
+
+/// Units of one call. Dropped without [`Reservation::commit`], they are given back.
+#[derive(Debug)]
+pub struct Reservation {
+    grant: Arc<Grant>,
+    route: Arc<Route>,
+    cost: Units,
+    /// How many calls the plan's rate has left.
+    rate_left: u32,
+}
+
+/// Accounts to be written down.
+#[derive(Debug, Default)]
+pub(super) struct Changed(Mutex<Vec<Arc<Account>>>);
+
+/// Calls of a route with a credential.
+#[derive(Debug)]
+struct Tallied {
+    credential: Arc<str>,
+    route: Arc<Route>,
+    calls: u64,
+    units: Units,
+}
+
+impl Account {
+    pub(super) fn new(subscription: Subscription, changed: Arc<Changed>) -> Self {
+        Self {
+            labels: Arc::new(Labels::of(&subscription)),
+            leased: AtomicU64::new(0),
+            spent: AtomicU64::new(0),
+            used: AtomicU64::new(subscription.used.thousandths()),
+            dry_since: Mutex::new(None),
+            generation: AtomicU32::new(0),
+            retired: AtomicBool::new(false),
+            listed: AtomicBool::new(false),
+            leasing: tokio::sync::Mutex::new(()),
+            limiter: limiter(&subscription.plan),
+            tally: Mutex::default(),
+            subscription,
+            changed,
+        }
+    }
+
+    /// What was bought.
+    pub fn subscription(&self) -> &Subscription {
+        &self.subscription
+    }
+
+    /// What was used in all.
+    pub fn used(&self) -> Units {
+        Units::from_thousandths(self.used.load(Ordering::Relaxed))
+    }
+
+    /// How the subscription stands; `rate_left` is what the plan's rate has left.
+    pub(super) fn standing(&self, cost: Units, rate_left: u32) -> Standing {
+        Standing { labels: Arc::clone(&self.labels), used: self.used(), cost, rate_left }
+    }
+
+    /// Counts a call against the plan's rate, and says how many are left, or how long to wait.
+    pub(super) fn keep_rate(&self) -> Result<u32, Duration> {
+        let Some(limiter) = &self.limiter else { return Ok(u32::MAX) };
+        match limiter.check() {
+            Ok(state) => Ok(state.remaining_burst_capacity()),
+            Err(not_until) => Err(not_until.wait_time_from(DefaultClock::default().now())),
+        }
+    }
+
+    /// Takes units that are set aside here. A plan without a limit has always enough.
+    pub(super) fn take(&self, cost: Units) -> bool {
+        let less = |leased: u64| leased.checked_sub(cost.thousandths());
+        self.subscription.units.is_none() || self.leased.fetch_update(Ordering::AcqRel, Ordering::Acquire, less).is_ok()
+    }
+
+    /// Adds what the store has set aside; less than was wanted means that there is no more for now.
+    pub(super) fn fill(&self, granted: Units, want: Units) {
+        self.leased.fetch_add(granted.thousandths(), Ordering::AcqRel);
+        *lock(&self.dry_since) = (granted < want).then(Instant::now);
+    }
+
+    /// Whether the store need not be asked.
+    pub(super) fn is_dry(&self) -> bool {
+        lock(&self.dry_since).is_some_and(|since| since.elapsed() < DRY_FOR)
+    }
+
+    /// Gives units back that were taken and not used.
+    fn give_back(self: &Arc<Self>, units: Units) {
+        if self.subscription.units.is_some() && units > Units::ZERO {
+            self.leased.fetch_add(units.thousandths(), Ordering::AcqRel);
+            if self.retired.load(Ordering::Acquire) {
+                self.list();
+            }
+        }
+    }
+
+    /// Notes that units are used.
+    fn use_up(self: &Arc<Self>, units: Units) {
+        self.used.fetch_add(units.thousandths(), Ordering::Relaxed);
+        self.spent.fetch_add(units.thousandths(), Ordering::AcqRel);
+        self.list();
+    }
+
+    /// What was found with this account is to be looked up again.
+    pub(super) fn renew(&self) {
+        self.generation.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Takes the account out of use: its units go back to the store with the next report.
+    pub(super) fn retire(self: &Arc<Self>) {
+        self.renew();
+        self.retired.store(true, Ordering::Release);
+        self.list();
+    }
+
+    /// What is to be reported now. Retired, or at the end, what is set aside goes back.
+    pub(super) fn usage(&self, end: bool) -> Usage {
+        self.listed.store(false, Ordering::Release);
+        let back = end || self.retired.load(Ordering::Acquire);
+        let returned = if back { self.leased.swap(0, Ordering::AcqRel) } else { 0 };
+        Usage {
+            holder: self.subscription.holder.clone(),
+            subscription: self.subscription.id.clone(),
+            spent: Units::from_thousandths(self.spent.swap(0, Ordering::AcqRel)),
+            returned: Units::from_thousandths(returned),
+            calls: std::mem::take(&mut *lock(&self.tally)).into_iter().map(Tallied::into_calls).collect(),
+        }
+    }
+
+    /// Undoes [`Account::usage`] after a report that was not written, but for the statistics.
+    pub(super) fn take_back(self: &Arc<Self>, usage: &Usage) {
+        self.leased.fetch_add(usage.returned.thousandths(), Ordering::AcqRel);
+        self.spent.fetch_add(usage.spent.thousandths(), Ordering::AcqRel);
+        self.list();
+    }
+
+    fn list(self: &Arc<Self>) {
+        if !self.listed.swap(true, Ordering::AcqRel) {
+            lock(&self.changed.0).push(Arc::clone(self));
+        }
+    }
+
+    fn count(&self, credential: &Arc<str>, route: &Arc<Route>, units: Units) {
+        let mut tally = lock(&self.tally);
+        let same = |it: &&mut Tallied| Arc::ptr_eq(&it.route, route) && Arc::ptr_eq(&it.credential, credential);
+        match tally.iter_mut().find(same) {
+            Some(it) => (it.calls, it.units) = (it.calls + 1, it.units.saturating_add(units)),
+            None => {
+                let (credential, route) = (Arc::clone(credential), Arc::clone(route));
+                tally.push(Tallied { credential, route, calls: 1, units });
+            }
+        }
+    }
+}
+
+impl Grant {
+    pub(super) fn new(credential: Arc<str>, account: Arc<Account>) -> Self {
+        let generation = account.generation.load(Ordering::Acquire);
+        Self { credential, account, generation }
+    }
+
+    /// Whether it is still to be believed.
+    pub(super) fn is_current(&self) -> bool {
+        self.generation == self.account.generation.load(Ordering::Acquire)
+    }
+}
+
+impl Reservation {
+    /// Units that were just taken from the account.
+    pub(super) fn new(grant: Arc<Grant>, route: &Arc<Route>, cost: Units, rate_left: u32) -> Self {
+        Self { grant, route: Arc::clone(route), cost, rate_left }
+    }
+
+    /// The account that pays.
+    pub fn account(&self) -> &Arc<Account> {
+        &self.grant.account
+    }
+
+    /// With what it was opened.
+    pub fn grant(&self) -> &Arc<Grant> {
+        &self.grant
+    }
+
+    /// The call was served: what was reserved is spent.
+    pub fn commit(self) -> Standing {
+        let cost = self.cost;
+        self.commit_at(cost)
+    }
+
+    /// The call was served for so many units, at most those that were reserved; the rest is given back.
+    pub fn commit_at(mut self, cost: Units) -> Standing {
+        let reserved = std::mem::take(&mut self.cost);
+        let cost = cost.min(reserved);
+        let account = self.account();
+        account.give_back(reserved.saturating_sub(cost));
+        account.count(&self.grant.credential, &self.route, cost);
+        account.use_up(cost);
+        account.standing(cost, self.rate_left)
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.grant.account.give_back(self.cost);
+    }
+}
+
+impl Changed {
+    pub(super) fn take(&self) -> Vec<Arc<Account>> {
+        std::mem::take(&mut *lock(&self.0))
+    }
+}
+
+impl Tallied {
+    fn into_calls(self) -> Calls {
+        let route = format!("{} {}", self.route.methods, self.route.pattern);
+        Calls { credential: self.credential, route: route.into(), calls: self.calls, units: self.units }
+    }
+}
+
+fn limiter(plan: &Plan) -> Option<Limiter> {
+    let rate = plan.rate?;
+    let burst = NonZeroU32::new(plan.burst.unwrap_or(rate.calls))?;
+    let quota = Quota::with_period(rate.per.checked_div(rate.calls)?)?.allow_burst(burst);
+    Some(RateLimiter::direct(quota).with_middleware())
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

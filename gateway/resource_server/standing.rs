@@ -1,0 +1,88 @@
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use http::HeaderValue;
+
+use crate::clock::unix_seconds;
+use crate::plans::{Rate, Subscription, Units};
+
+/// How a subscription stands after a call: what its holder is told with every answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// What stays the same from call to call.
+    pub labels: Arc<Labels>,
+    /// What was used in all.
+    pub used: Units,
+    /// What the call took.
+    pub cost: Units,
+    /// How many calls the plan's rate has left.
+    pub rate_left: u32,
+}
+
+/// What every answer says of a subscription and never changes. The texts are made once, since keyed answers are many.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Labels {
+    /// What may be used in all.
+    pub units: Option<Units>,
+    /// When it ends.
+    pub expires_at: SystemTime,
+    /// How fast it may be used, and how many calls may come at once.
+    pub rate: Option<(Rate, u32)>,
+    /// `X-Quota-Limit`.
+    pub limit: Option<HeaderValue>,
+    /// `X-Quota-Reset`: seconds of Unix time.
+    pub reset: HeaderValue,
+    /// `RateLimit-Policy`.
+    pub policy: Option<HeaderValue>,
+}
+
+impl Labels {
+    pub(super) fn of(bought: &Subscription) -> Self {
+        let value = |text: String| HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static(""));
+        let rate = bought.plan.rate.map(|rate| (rate, bought.plan.burst.unwrap_or(rate.calls)));
+        let quota =
+            bought.units.map(|units| format!("\"plan\";q={};w={}", whole(units), bought.plan.duration.as_secs()));
+        let burst = rate.map(|(rate, burst)| format!("\"rate\";q={burst};w={}", refill(rate, burst).as_secs().max(1)));
+        let policies: Vec<_> = quota.into_iter().chain(burst).collect();
+        Self {
+            units: bought.units,
+            expires_at: bought.expires_at,
+            rate,
+            limit: bought.units.map(|units| value(units.to_string())),
+            reset: value(unix_seconds(bought.expires_at).to_string()),
+            policy: (!policies.is_empty()).then(|| value(policies.join(", "))),
+        }
+    }
+}
+
+impl Standing {
+    /// What is left of the plan. None if it has no limit.
+    pub fn remaining(&self) -> Option<Units> {
+        self.labels.units.map(|units| units.saturating_sub(self.used))
+    }
+
+    /// `RateLimit` (draft-ietf-httpapi-ratelimit-headers): what is left, in whole units and calls, and the seconds until
+    /// there is more.
+    pub fn rate_limit(&self, now: SystemTime) -> Option<String> {
+        let ends_in = || self.labels.expires_at.duration_since(now).unwrap_or(Duration::ZERO).as_secs();
+        let quota = self.remaining().map(|left| format!("\"plan\";r={};t={}", whole(left), ends_in()));
+        let rate = self.labels.rate.map(|(rate, burst)| {
+            let full_in = refill(rate, burst.saturating_sub(self.rate_left)).as_secs();
+            format!("\"rate\";r={};t={}", self.rate_left.min(burst), full_in.max(1))
+        });
+        match (quota, rate) {
+            (Some(quota), Some(rate)) => Some(format!("{quota}, {rate}")),
+            (quota, rate) => quota.or(rate),
+        }
+    }
+}
+
+/// How long it takes until so many calls may be made again.
+fn refill(rate: Rate, calls: u32) -> Duration {
+    rate.per.checked_div(rate.calls).unwrap_or(rate.per).saturating_mul(calls)
+}
+
+/// The fields have integers only; what is promised is there.
+fn whole(units: Units) -> u64 {
+    units.thousandths() / 1000
+}
