@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::{Config, PlanConfig, Receiver, RouteConfig, Sale, ServerConfig};
 use crate::money::{AtomicAmount, Network, TransferMethod};
+use crate::plans::Plan;
 use crate::pricing::{
     Access, Kinds, Offer, OfferKey, PlanOffer, Price, PriceTable, Route, Router, SettleTiming, Terms,
 };
@@ -70,7 +71,7 @@ fn omitted(receiver: &Receiver, kinds: &Kinds) -> Option<OmissionReason> {
     }
 }
 
-/// Makes offers. Those of one price share their terms: a hundred thousand routes have few prices.
+/// Makes offers. Routes of one price share their terms: a hundred thousand routes have few prices.
 struct Offers<'a> {
     server: &'a ServerConfig,
     receivers: Vec<&'a Receiver>,
@@ -118,24 +119,36 @@ impl<'a> Offers<'a> {
             resource: format!("{public_url}{endpoints}/purchase?plan={}", sold.plan.name).into(),
             description: Arc::clone(&sold.description),
             mime_type: "application/json".into(),
-            // A plan is settled before its key is made, but says so nowhere: clients prefer entries without a flow.
-            terms: self.terms(&sold.price, SettleTiming::After),
+            terms: self.plan_terms(sold),
         };
         PlanOffer { plan: sold.plan.clone(), price: sold.price.clone(), offer }
     }
 
     fn terms(&mut self, price: &'a Price, settle: SettleTiming) -> Vec<Arc<Terms>> {
         let (receivers, kinds) = (&self.receivers, self.kinds);
-        let make =
-            || receivers.iter().filter_map(|receiver| terms(receiver, price, settle, kinds)).map(Arc::new).collect();
+        let terms = |receiver: &&Receiver| terms(receiver, price, settle, kinds, Map::new());
+        let make = || receivers.iter().filter_map(terms).map(Arc::new).collect();
         self.terms.entry((price, settle)).or_insert_with(make).clone()
+    }
+
+    /// A plan's content is among its terms, so that a quote holds both; what has terms of its own shares none.
+    fn plan_terms(&self, sold: &PlanConfig) -> Vec<Arc<Terms>> {
+        let content = || Map::from_iter([(Plan::QUOTED.to_owned(), sold.plan.to_quote())]);
+        // A plan is settled before its key is made, but says so nowhere: clients prefer entries without a flow.
+        let terms = |receiver: &&Receiver| terms(receiver, &sold.price, SettleTiming::After, self.kinds, content());
+        self.receivers.iter().filter_map(terms).map(Arc::new).collect()
     }
 }
 
-fn terms(receiver: &Receiver, price: &Price, settle: SettleTiming, kinds: &Kinds) -> Option<Terms> {
+fn terms(
+    receiver: &Receiver,
+    price: &Price,
+    settle: SettleTiming,
+    kinds: &Kinds,
+    mut more: Map<String, Value>,
+) -> Option<Terms> {
     let asset = receiver.asset_for(price)?.clone();
     let amount = price.on(&asset).ok()?;
-    let mut more = Map::new();
     if let Some(fee_payer) = kinds.fee_payer(&receiver.network).filter(|_| receiver.needs_fee_payer()) {
         more.insert("feePayer".to_owned(), fee_payer.clone());
     }
@@ -184,6 +197,10 @@ mod tests {
         path    = "/weather"
         methods = ["POST", "GET"]
         price   = "$0.001"
+
+        [[routes]]
+        path  = "/forecast"
+        price = "$0.001"
 
         [[routes]]
         path   = "/alert"
@@ -270,7 +287,28 @@ mod tests {
         let plan = table.plan("nano").unwrap();
         assert_eq!(plan.offer.key.as_str(), "plan:nano");
         assert_eq!(&*plan.offer.description, "Example API access: nano plan");
-        assert_eq!(ways(&plan.offer)[0], BASE);
+        let base = BASE.replace(r#""version""#, r#""plan":{"durationSeconds":2592000,"name":"nano"},"version""#);
+        assert_eq!(ways(&plan.offer)[0], base);
+    }
+
+    /// A quote is bound to the digest of the terms: with other content it is another one.
+    #[test]
+    fn the_content_of_a_plan_is_among_its_terms() {
+        let digest = |more: &str| {
+            let file = FILE.replace(r#""30d""#, &format!(r#""30d"{more}"#));
+            let config = parse(&file, "t.toml", Path::new(""), &|_| None).unwrap().config;
+            let (table, _) = config.price_table(&supported());
+            let plan = table.plan("nano").unwrap();
+            for terms in &plan.offer.terms {
+                assert_eq!(Plan::quoted(&terms.extra).as_ref(), Some(&plan.plan));
+                assert!(!terms.v1_head.contains("durationSeconds"), "{}", terms.v1_head);
+            }
+            plan.offer.terms[0].digest
+        };
+        let contents = ["", "\nunits = 5", "\nunits = 5.001", "\nrate = \"1/s\"", "\nrate = \"1/s\"\nburst = 2"];
+        let digests: std::collections::HashSet<_> = contents.iter().map(|more| digest(more)).collect();
+        assert_eq!(digests.len(), contents.len());
+        assert_eq!(digest(""), digest(""));
     }
 
     #[test]
@@ -285,10 +323,13 @@ mod tests {
     }
 
     #[test]
-    fn offers_of_one_price_share_their_terms() {
+    fn routes_of_one_price_share_their_terms_and_plans_do_not() {
         let (table, _) = config().price_table(&supported());
-        let Found::Route(route) = table.find(&Method::GET, "/weather") else { panic!("no route") };
-        let plan = table.plan("nano").unwrap();
-        assert!(Arc::ptr_eq(&route.access.offer().unwrap().terms[0], &plan.offer.terms[0]));
+        let first = |path| match table.find(&Method::GET, path) {
+            Found::Route(route) => Arc::clone(&route.access.offer().unwrap().terms[0]),
+            _ => panic!("{path} is no route"),
+        };
+        assert!(Arc::ptr_eq(&first("/weather"), &first("/forecast")));
+        assert!(!Arc::ptr_eq(&first("/weather"), &table.plan("nano").unwrap().offer.terms[0]));
     }
 }

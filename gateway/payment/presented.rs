@@ -281,7 +281,7 @@ fn v1_requirements(offer: &Offer, terms: &Terms, network: &str) -> v1::PaymentRe
         pay_to: terms.pay_to.to_string(),
         max_timeout_seconds: terms.max_timeout_seconds,
         asset: terms.asset.address.to_string(),
-        extra: terms.extra.clone(),
+        extra: terms.v1_extra(),
     }
 }
 

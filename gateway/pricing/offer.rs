@@ -40,7 +40,7 @@ pub struct Terms {
     pub pay_to: Address,
     /// Seconds from signing until the payment must be settled.
     pub max_timeout_seconds: u64,
-    /// What goes into `extra` beside the quote: the EIP-712 domain, `feePayer`, `paymentFlow`.
+    /// What goes into `extra` beside the quote: the EIP-712 domain, `feePayer`, `paymentFlow`, a plan's content.
     pub extra: Map<String, Value>,
     /// The network's name in version 1, if it can be offered there.
     pub v1_network: Option<&'static str>,
@@ -136,6 +136,11 @@ impl Terms {
         }
     }
 
+    /// `extra` as version 1 has it.
+    pub fn v1_extra(&self) -> Map<String, Value> {
+        v1_extra(&self.extra)
+    }
+
     /// Whether a client's echo means these terms: known members equal, addresses compared as addresses, and our
     /// `extra` contained in the client's.
     pub fn matches(&self, echo: &v2::PaymentRequirements) -> bool {
@@ -192,11 +197,18 @@ fn v1_head_of(requirements: &v2::PaymentRequirements, network: &str) -> String {
         "payTo": requirements.pay_to,
         "maxTimeoutSeconds": requirements.max_timeout_seconds,
         "asset": requirements.asset,
-        "extra": requirements.extra,
+        "extra": v1_extra(&requirements.extra),
     });
     let mut text = members.to_string();
     text.truncate(text.len().saturating_sub(1));
     text
+}
+
+/// What version 1 has of `extra`: its clients echo nothing, so that a plan's content would bind nobody.
+fn v1_extra(extra: &Map<String, Value>) -> Map<String, Value> {
+    let mut extra = extra.clone();
+    extra.remove(Plan::QUOTED);
+    extra
 }
 
 /// The digest of requirements whatever the order of their members: `serde_json` keeps maps sorted.

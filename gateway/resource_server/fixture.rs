@@ -6,6 +6,7 @@ use std::sync::{Mutex, Weak};
 
 use async_trait::async_trait;
 use http::Method;
+use serde_json::Map;
 use tempfile::TempDir;
 use tokio::sync::Semaphore;
 
@@ -17,7 +18,7 @@ use crate::payment::PaymentId;
 use crate::payment::testing::{NOW, QUOTE_TTL, Wallet, header, offer, quoted, usdc, v1, v2};
 use crate::plans::{Plan, Rate, Units};
 use crate::pricing::{
-    Access, Metering, Methods, Offer, OfferKey, Pattern, PlanOffer, Price, Route, Router, SettleTiming, Unlisted,
+    Access, Metering, Methods, Offer, OfferKey, Pattern, PlanOffer, Price, Route, Router, SettleTiming, Terms, Unlisted,
 };
 use crate::screening::{Rules, Screening};
 use crate::store::{ClaimOutcome, Retention, SqliteStore};
@@ -266,8 +267,11 @@ pub(super) fn market(facilitator: Option<Arc<Script>>) -> Arc<Market> {
 pub(super) fn plan(name: &str, units: Option<u64>, price: u128, rate: Option<Rate>) -> Arc<PlanOffer> {
     let units = units.map(|units| Units::from_thousandths(units * 1000));
     let plan = Plan { name: name.into(), units, duration: Duration::from_secs(3600), rate, burst: None };
+    let Terms { network, asset, amount, pay_to, max_timeout_seconds, v1_network, .. } = usdc(price);
+    let content = Map::from_iter([(Plan::QUOTED.to_owned(), plan.to_quote())]);
+    let terms = Terms::new(network, asset, amount, pay_to, max_timeout_seconds, v1_network, content);
     let price_text = Price::parse("$5").unwrap();
-    Arc::new(PlanOffer { plan, price: price_text, offer: offer(OfferKey::plan(name), [usdc(price)]) })
+    Arc::new(PlanOffer { plan, price: price_text, offer: offer(OfferKey::plan(name), [terms]) })
 }
 
 /// A plan of a hundred units.

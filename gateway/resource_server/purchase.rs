@@ -93,8 +93,9 @@ impl ResourceServer {
             return sold;
         }
         let id = presented.id.clone();
+        let plan = as_quoted(&presented).unwrap_or_else(|| plan.clone());
         let (key_prefix, on_repurchase) = (Arc::clone(&market.key_prefix), market.terms.on_repurchase);
-        let goods = Goods::Plan { plan: plan.clone(), key_prefix, on_repurchase };
+        let goods = Goods::Plan { plan, key_prefix, on_repurchase };
         let claimed = Claimed::new(presented, goods, claim).map_err(not_taken)?;
         let verified = self.verified(market, claimed, false).await;
         let (verified, landed) = self.unless_voided_early(&id, voided, verified).await?;
@@ -152,6 +153,13 @@ impl ResourceServer {
         crash_point!("sale.delivered");
         Ok(Sold { presented, subscription, key, receipt, repeated })
     }
+}
+
+/// The plan that a payment agreed to, which the configuration may have changed since. Without a quote nothing was
+/// agreed but what is offered now.
+fn as_quoted(presented: &Presented) -> Option<Plan> {
+    presented.quote.as_ref()?;
+    Plan::quoted(&presented.terms.extra)
 }
 
 impl Market {

@@ -2,12 +2,14 @@
 
 use std::sync::atomic::Ordering;
 
+use serde_json::{Value, json};
+
 use super::fixture::{Shop, nano, offer_of, plan, reason, receipt, route, unquoted, with_resource};
 use super::*;
 use crate::facilitator::{Refusal, SettleOutcome, Unclear, Verdict};
 use crate::payment::State;
-use crate::payment::testing::{NOW, QUOTE_TTL, Wallet, header, usdc, v2};
-use crate::plans::Units;
+use crate::payment::testing::{NOW, QUOTE_TTL, Wallet, header, quoted, usdc, v2};
+use crate::plans::{Plan, Units};
 use crate::pricing::{PlanOffer, SettleTiming};
 
 fn refused() -> Refusal {
@@ -55,7 +57,7 @@ async fn a_payment_that_is_not_good_buys_nothing() {
         shop.facilitator.next_outcome(outcome);
         let denial = shop.buy(&nano, &payment).await.unwrap_err();
         let id = crate::payment::testing::read(
-            &v2(&usdc(5_000_000), Wallet::new(1).eip3009(&usdc(5_000_000), 1)),
+            &v2(&nano.offer.terms[0], Wallet::new(1).eip3009(&usdc(5_000_000), 1)),
             &nano.offer,
         )
         .unwrap()
@@ -157,7 +159,9 @@ async fn a_purchase_without_a_quote_is_told_its_key_once() {
 async fn a_payment_for_one_plan_buys_no_other_at_the_same_price() {
     let (shop, nano, other) = (Shop::open().await, nano(), plan("other", None, 5_000_000, None));
     let payment = shop.pay(&nano.offer, 1);
-    assert_eq!(reason(shop.buy(&other, &payment).await), "quote_mismatch");
+    assert_eq!(reason(shop.buy(&other, &payment).await), "no_matching_payment_requirements");
+    let quoted_for_nano = shop.pay_with(&other.offer, 1, &shop.quote(&nano.offer, 1));
+    assert_eq!(reason(shop.buy(&other, &quoted_for_nano).await), "quote_mismatch");
     let sold = shop.buy(&nano, &payment).await.unwrap();
     for stolen in unquoted(&other.offer, 1).into_iter().chain([shop.pay(&other.offer, 1)]) {
         assert_eq!(shop.buy(&other, &stolen).await.unwrap_err(), Denial::Spent(sold.presented.id.clone(), None));
@@ -246,6 +250,77 @@ async fn a_price_that_was_quoted_before_it_changed_is_sold_at() {
     assert_eq!(sold.presented.amount(), usdc(5_000_000).amount);
     let by_hand = header(&v2(&usdc(5_000_000), Wallet::new(1).eip3009(&usdc(5_000_000), 2)));
     assert_eq!(reason(shop.buy(&dearer(&nano), &by_hand).await), "no_matching_payment_requirements");
+}
+
+/// The plan after a reload, at the same price.
+fn smaller(plan: &PlanOffer) -> Arc<PlanOffer> {
+    super::fixture::plan(&plan.plan.name, Some(1), 5_000_000, None)
+}
+
+#[tokio::test]
+async fn a_plan_is_sold_as_it_was_quoted() {
+    let (shop, nano) = (Shop::open().await, nano());
+    let sold = shop.buy(&smaller(&nano), &shop.pay(&nano.offer, 1)).await.unwrap();
+    assert_eq!(sold.subscription.plan, nano.plan);
+    shop.spend(sold.key.reveal(), Units::from_thousandths(100_000)).await.unwrap();
+    let sold = shop.buy(&nano, &shop.pay(&smaller(&nano).offer, 2)).await.unwrap();
+    assert_eq!(sold.subscription.plan, smaller(&nano).plan, "nor is more sold than was offered");
+}
+
+#[tokio::test]
+async fn a_plan_is_sold_as_it_was_quoted_though_the_first_settlement_was_unclear() {
+    let (shop, nano) = (Shop::open().await, nano());
+    let payment = shop.pay(&nano.offer, 1);
+    shop.facilitator.next_outcome(SettleOutcome::Unknown(Unclear::new("timeout")));
+    assert!(matches!(shop.buy(&nano, &payment).await, Err(Denial::Unresolved(_))));
+    let shop = shop.restarted().await;
+    assert_eq!(shop.buy(&smaller(&nano), &payment).await.unwrap().subscription.plan, nano.plan);
+}
+
+#[tokio::test]
+async fn a_plan_is_not_sold_as_it_was_quoted_too_long_ago() {
+    let (shop, nano) = (Shop::open().await, nano());
+    let quote = shop.quote(&nano.offer, 1);
+    shop.clock.advance(QUOTE_TTL + Duration::from_secs(1));
+    let mut authorization = Wallet::new(1).eip3009(&nano.offer.terms[0], 1)["authorization"].clone();
+    authorization["validBefore"] = (NOW + 10_000).to_string().into();
+    let payload = Wallet::new(1).authorize(&nano.offer.terms[0], authorization);
+    let payment = header(&quoted(&nano.offer.terms[0], payload, &quote));
+    assert_eq!(reason(shop.buy(&smaller(&nano), &payment).await), "no_matching_payment_requirements");
+    assert_eq!(shop.buy(&nano, &payment).await.unwrap().subscription.plan, nano.plan, "it is offered as it was");
+}
+
+#[tokio::test]
+async fn a_payment_without_a_quote_buys_the_plan_as_it_is() {
+    let (shop, nano) = (Shop::open().await, nano());
+    let [in_v1, by_hand] = unquoted(&nano.offer, 1);
+    assert_eq!(reason(shop.buy(&smaller(&nano), &by_hand).await), "no_matching_payment_requirements");
+    assert_eq!(shop.facilitator.calls(), (0, 0));
+    let sold = shop.buy(&smaller(&nano), &in_v1).await.unwrap();
+    assert_eq!(sold.subscription.plan, smaller(&nano).plan);
+}
+
+#[tokio::test]
+async fn a_plan_that_was_tampered_with_is_not_sold() {
+    let (shop, nano) = (Shop::open().await, nano());
+    let better = super::fixture::plan("nano", Some(1_000_000), 5_000_000, None);
+    let mut echoes = vec![shop.pay_with(&better.offer, 1, &shop.quote(&nano.offer, 1))];
+    for (name, value) in [("units", json!(101)), ("units", Value::Null), ("burst", json!(9)), ("name", json!("pro"))] {
+        let mut echo = quoted(&nano.offer.terms[0], Wallet::new(1).eip3009(&nano.offer.terms[0], 1), "");
+        echo["accepted"]["extra"]["quote"] = shop.quote(&nano.offer, 1).into();
+        echo["accepted"]["extra"][Plan::QUOTED][name] = value;
+        echoes.push(header(&echo));
+    }
+    let mut without = quoted(&nano.offer.terms[0], Wallet::new(1).eip3009(&nano.offer.terms[0], 1), "");
+    without["accepted"]["extra"]["quote"] = shop.quote(&nano.offer, 1).into();
+    without["accepted"]["extra"].as_object_mut().unwrap().remove(Plan::QUOTED).unwrap();
+    echoes.push(header(&without));
+    for echo in echoes {
+        for table in [&nano, &smaller(&nano)] {
+            assert_eq!(reason(shop.buy(table, &echo).await), "no_matching_payment_requirements");
+        }
+    }
+    assert_eq!(shop.facilitator.calls(), (0, 0));
 }
 
 /// The money has moved: "sign a new one" would make the buyer pay a second time.

@@ -6,6 +6,7 @@ use serde_json::Map;
 
 use crate::config::document::Section;
 use crate::config::{Config, Receiver};
+use crate::plans::Plan;
 use crate::pricing::{Price, Terms};
 
 const HEADER_BYTES_WARN: usize = 4 * 1024;
@@ -41,10 +42,11 @@ pub(super) fn check(root: &Section<'_>, config: &Config) {
     let plans = config.plans.iter().map(|offered| {
         let name: &str = &offered.plan.name;
         let chains = config.receivers.iter().filter(|receiver| receiver.asset_for(&offered.price).is_some());
-        let chains: usize = chains.map(|receiver| CHAIN_BYTES + receiver.network.caip2().len()).sum();
         let urls = EXTENSION_URLS * (config.server.public_url.len() + name.len());
-        let texts = json_bytes(&[&offered.description, name]) + PLAN_FRAME_BYTES + EXTENSIONS_BYTES + urls + chains;
-        (accepts.bytes(&offered.price) + texts, "plan", name)
+        let texts = json_bytes(&[&offered.description, name]) + PLAN_FRAME_BYTES + EXTENSIONS_BYTES + urls;
+        let content = chains.clone().count() * content_bytes(&offered.plan);
+        let chains: usize = chains.map(|receiver| CHAIN_BYTES + receiver.network.caip2().len()).sum();
+        (accepts.bytes(&offered.price) + texts + chains + content, "plan", name)
     });
     let (Some((json, kind, name)), Some(pay_to)) = (plans.chain(largest_route).max(), root.field("pay_to")) else {
         return;
@@ -82,6 +84,11 @@ fn entry(receiver: &Receiver, price: &Price) -> Option<usize> {
     let json = serde_json::to_vec(&terms.requirements()).unwrap_or_default();
     let fee_payer = if receiver.needs_fee_payer() { FEE_PAYER_BYTES } else { 0 };
     Some(json.len() + QUOTE_BYTES + fee_payer)
+}
+
+/// A plan's content in `extra`, with its name.
+fn content_bytes(plan: &Plan) -> usize {
+    json_bytes(&[Plan::QUOTED]) + ":,".len() + plan.to_quote().to_string().len()
 }
 
 fn json_bytes(texts: &[&str]) -> usize {
