@@ -17,6 +17,8 @@ fn env(name: &str) -> Option<String> {
         "RPC_URL" => "https://rpc.example.com/v2/do-not-print-me?key=do-not-print-me",
         "PLAIN_RPC_URL" => "http://rpc.example.com/do-not-print-me",
         "SHORT" => "too short",
+        "SPACED" => "do not print me, whatever I am",
+        "LONG_TOKEN" => "do-not-print-me-0123456789",
         "EMPTY" => "",
         _ => return None,
     };

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use super::print;
-use crate::config::{Config, FacilitatorConfig, Loaded, Sale, load};
-use crate::pricing::{Kinds, Price, Unlisted};
+use crate::config::{Config, FacilitatorConfig, Loaded, RouteConfig, Sale, load};
+use crate::pricing::{Kinds, Metering, Price, Unlisted};
 use crate::x402::facilitator::SupportedResponse;
 
 /// Asks a facilitator what it settles; the error is a sentence for people.
@@ -96,11 +96,31 @@ pub fn summary(path: &Path, config: &Config) -> String {
         Unlisted::Deny => "refused",
     };
     format!(
-        "{}: no problems. {}{kinds}, {}{plans}; {settled}. Paths that no route names are {unlisted}.",
+        "{}: no problems. {}{kinds}, {}{plans}; {settled}. Paths that no route names are {unlisted}.{}",
         path.display(),
         counted(config.routes.len(), "route"),
         counted(config.plans.len(), "plan"),
+        besides(config),
     )
+}
+
+/// What few files have, in a sentence; nothing if a file has none of it.
+fn besides(config: &Config) -> String {
+    let routes = |wanted: &dyn Fn(&RouteConfig) -> bool| config.routes.iter().filter(|route| wanted(route)).count();
+    let metered = |wanted: fn(&Metering) -> bool| routes(&|route| route.sale.metering().is_some_and(wanted));
+    let on_routes = [
+        ("Some calls are free", routes(&|route| route.free_calls.is_some())),
+        ("A header says the units", metered(|metering| metering.reported.is_some())),
+        ("Bytes are counted", metered(|metering| metering.per_byte.is_some())),
+    ];
+    let on_routes = on_routes.into_iter().filter(|(_, count)| *count > 0);
+    let on_routes = on_routes.map(|(what, count)| format!(" {what} on {}.", counted(count, "route")));
+    let open = [
+        (config.jwt.is_some(), " JWTs are taken in place of keys."),
+        (config.server.admin_token.is_some(), " The operator's API is on."),
+    ];
+    let open = open.into_iter().filter(|(is_open, _)| *is_open).map(|(_, what)| what.to_owned());
+    on_routes.chain(open).collect()
 }
 
 fn counted(count: usize, noun: &str) -> String {
@@ -111,6 +131,7 @@ fn counted(count: usize, noun: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::parse;
 
     fn sample(name: &str) -> Config {
         load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("config").join(name)).unwrap().config
@@ -120,10 +141,25 @@ mod tests {
     fn a_right_file_is_summed_up() {
         assert_eq!(
             summary(Path::new("plans.toml"), &sample("plans.toml")),
-            "plans.toml: no problems. 4 routes (2 for plans, 1 either way, 1 free), 4 plans (trial $0.50, nano $5, \
+            "plans.toml: no problems. 5 routes (3 for plans, 1 either way, 1 free), 4 plans (trial $0.50, nano $5, \
              starter $199, pro $699); paid on base, solana, settled by https://x402.org/facilitator. Paths that no \
-             route names are refused."
+             route names are refused. A header says the units on 1 route."
         );
+    }
+
+    #[test]
+    fn what_few_files_have_is_told_where_it_is() {
+        let config = sample("everything.toml");
+        let told =
+            " Some calls are free on 1 route. A header says the units on 1 route. Bytes are counted on 2 routes.";
+        assert!(summary(Path::new(""), &config).ends_with(told), "{}", summary(Path::new(""), &config));
+        let token = |name: &str| (name == "TOKEN").then(|| "0123456789abcdef".to_owned());
+        let text = "server = { public_url = \"https://a.example\", unlisted = \"free\", admin_token.env = \"TOKEN\" }\n\
+                    upstream.url = \"http://127.0.0.1:1\"\n[jwt]\n\
+                    public_key = \"\"\"-----BEGIN PUBLIC KEY-----\nMIIB\n-----END PUBLIC KEY-----\"\"\"";
+        let config = parse(text, "t.toml", Path::new(""), &token).unwrap().config;
+        let told = " JWTs are taken in place of keys. The operator's API is on.";
+        assert!(summary(Path::new(""), &config).ends_with(told), "{}", summary(Path::new(""), &config));
     }
 
     #[test]

@@ -10,7 +10,10 @@ use http::Method;
 
 use super::print;
 use crate::config::{Config, Receiver, RouteConfig, load};
-use crate::pricing::{Access, Endpoint, Found, Kinds, Price, Route, Router, SettleTiming, Target, Unlisted};
+use crate::plans::Units;
+use crate::pricing::{
+    Access, Endpoint, Found, Kinds, Metering, Price, Reported, Route, Router, SettleTiming, Target, Unlisted,
+};
 
 /// Explains a request of a file. Fails if the file is wrong or the request is none.
 pub fn run(path: &Path, method: &str, url: &str) -> ExitCode {
@@ -116,12 +119,31 @@ fn push_route(text: &mut String, config: &Config, index: usize, route: &RouteCon
         push(text, "price", &format!("{price} for this call, {timing}"));
         config.receivers.iter().filter_map(|receiver| way(receiver, price)).for_each(|way| push(text, "", &way));
     }
-    if let Some(units) = route.sale.metering().map(|metering| metering.units) {
+    if let Some(metering) = route.sale.metering() {
         let plans: Vec<_> = config.plans.iter().map(|plan| &*plan.plan.name).collect();
-        push(text, "units", &format!("{units} of a plan, with a key of {}", plans.join(", ")));
+        push_metering(text, metering, &plans.join(", "));
+    }
+    if let Some(rate) = route.free_calls {
+        push(text, "free", &format!("{rate} for each address, without a payment or a key"));
     }
     if route.sale.price().is_none() && route.sale.metering().is_none() {
         push(text, "price", "free");
+    }
+}
+
+fn push_metering(text: &mut String, metering: &Metering, plans: &str) {
+    let Metering { units, reported, per_byte } = metering;
+    match per_byte {
+        Some(each) if *units == Units::ZERO => {
+            push(text, "units", &format!("{each} of a plan for each byte sent, with a key of {plans}"));
+        }
+        _ => push(text, "units", &format!("{units} of a plan, with a key of {plans}")),
+    }
+    if let Some(Reported { header, units_max }) = reported {
+        push(text, "", &format!("in place of it what the answer's {header} says, {units_max} at most"));
+    }
+    if let Some(each) = per_byte.filter(|_| *units != Units::ZERO) {
+        push(text, "", &format!("and {each} for each byte sent"));
     }
 }
 
@@ -190,6 +212,31 @@ units      1 of a plan, with a key of trial, nano, starter, pro"
             ("GET", "https://api.example.com", "route      none; unlisted = \"deny\" answers 404"),
         ] {
             assert_eq!(explained(method, url).lines().last(), Some(line), "{method} {url}");
+        }
+    }
+
+    #[test]
+    fn what_a_call_takes_of_a_plan_is_explained_in_all_its_parts() {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/everything.toml");
+        let config = load(&file).unwrap().config;
+        for (url, last) in [
+            (
+                "/v1/graphql",
+                "\
+units      1 of a plan, with a key of trial
+           in place of it what the answer's x-units says, 5 at most",
+            ),
+            (
+                "/v1/stream",
+                "\
+units      0.5 of a plan, with a key of trial
+           and 0.005 for each byte sent",
+            ),
+            ("/v1/firehose", "units      0.005 of a plan for each byte sent, with a key of trial"),
+            ("/weather", "free       100/d for each address, without a payment or a key"),
+        ] {
+            let text = explain(&config, "POST", url).unwrap();
+            assert!(text.ends_with(&format!("\n{last}")), "{text}");
         }
     }
 

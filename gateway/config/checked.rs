@@ -6,9 +6,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::StatusCode;
+
 use crate::money::{Address, Asset, Family, Network};
 use crate::payment::Unproven;
-use crate::plans::{Plan, Rate};
+use crate::plans::{OnRepurchase, Plan, Rate};
 use crate::pricing::{Metering, Methods, Pattern, Price, SettleTiming, Unlisted};
 
 /// The whole file, checked.
@@ -26,6 +28,10 @@ pub struct Config {
     pub store: StoreConfig,
     /// `[keys]`.
     pub keys: KeysConfig,
+    /// `[jwt]`. Without it no such token opens anything.
+    pub jwt: Option<JwtConfig>,
+    /// `[subscriptions]`.
+    pub subscriptions: SubscriptionsConfig,
     /// `[[routes]]`, in the order of the file.
     pub routes: Vec<RouteConfig>,
     /// `[[plans]]`, in the order of the file.
@@ -45,6 +51,8 @@ pub struct ServerConfig {
     pub unlisted: Unlisted,
     /// The operator's address: health, readiness, metrics.
     pub admin: SocketAddr,
+    /// What the operator's API asks for. Without it there is no such API.
+    pub admin_token: Option<Secret>,
     /// Prefix of the gateway's own endpoints; `/x402` unless said otherwise.
     pub endpoints: Arc<str>,
     /// The seller's name in descriptions; the host of `public_url` unless said otherwise.
@@ -194,6 +202,38 @@ pub struct KeysConfig {
     pub prefix: Arc<str>,
     /// Headers that may carry one; `Authorization` takes `Bearer`.
     pub headers: Vec<http::HeaderName>,
+    /// A query parameter that may carry one in a WebSocket's handshake, where browsers can set no header.
+    pub query: Option<Arc<str>>,
+}
+
+/// `[jwt]`: whose tokens are taken in place of a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JwtConfig {
+    /// The issuer's key, in PEM. Only its frame was looked at.
+    pub public_key: Secret,
+    /// What `iss` must say, if it must say something.
+    pub issuer: Option<Arc<str>>,
+    /// What `aud` must say, if it must say something.
+    pub audience: Option<Arc<str>>,
+    /// The claim that names the holder; `sub` unless said otherwise.
+    pub claim: Arc<str>,
+}
+
+/// `[subscriptions]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SubscriptionsConfig {
+    /// What a purchase does to the subscription that its buyer still has.
+    pub on_repurchase: OnRepurchase,
+    /// What a key whose plan is used up is answered; 402 unless said otherwise.
+    pub exhausted_status: StatusCode,
+    /// Whether anyone may ask for the plan of an address; no unless said otherwise.
+    pub status_by_address: bool,
+    /// The most working keys of one holder; 16 unless said otherwise.
+    pub keys_max: u32,
+    /// How long it is kept what was used when; 400 days unless said otherwise.
+    pub usage_retention: Duration,
+    /// At which percents of a plan its holder is worth an alert; ascending. 50, 80 and 100 unless said otherwise.
+    pub quota_alerts: Vec<u8>,
 }
 
 /// A `[[routes]]` entry.

@@ -15,8 +15,8 @@ mod spelling;
 mod table;
 
 pub use checked::{
-    Config, FacilitatorConfig, KeptConfig, KeysConfig, ListenAddr, LogFormat, PlanConfig, Receiver, RouteConfig, Sale,
-    Secret, SecretSource, ServerConfig, StoreConfig, TlsFiles, UpstreamConfig,
+    Config, FacilitatorConfig, JwtConfig, KeptConfig, KeysConfig, ListenAddr, LogFormat, PlanConfig, Receiver,
+    RouteConfig, Sale, Secret, SecretSource, ServerConfig, StoreConfig, SubscriptionsConfig, TlsFiles, UpstreamConfig,
 };
 pub use load::{Loaded, load, parse};
 pub use payers::PayersConfig;

@@ -191,6 +191,7 @@ pub fn unchangeable(old: &Config, new: &Config) -> Vec<String> {
         ("store.secret", old.store.secret != new.store.secret),
         ("store.replay_disk_limit", old.store.kept.replay_disk_bytes_max != new.store.kept.replay_disk_bytes_max),
         ("store.retention", old.store.kept.retention != new.store.kept.retention),
+        ("subscriptions.usage_retention", old.subscriptions.usage_retention != new.subscriptions.usage_retention),
     ];
     settings.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name.to_owned()).collect()
 }
@@ -259,8 +260,12 @@ mod tests {
         };
         let old = config("");
         assert_eq!(unchangeable(&old, &config("name = \"Other\"")), Vec::<String>::new());
-        let new = config("admin = \"127.0.0.1:9000\"\nlog = \"json\"\n[store]\nurl = \"sqlite:other.db\"");
-        assert_eq!(unchangeable(&old, &new), ["server.admin", "server.log", "store.url"]);
+        let new = config(
+            "admin = \"127.0.0.1:9000\"\nlog = \"json\"\n[store]\nurl = \"sqlite:other.db\"\n\
+                          [subscriptions]\nusage_retention = \"30d\"\nkeys_max = 2",
+        );
+        let settings = ["server.admin", "server.log", "store.url", "subscriptions.usage_retention"];
+        assert_eq!(unchangeable(&old, &new), settings);
     }
 
     /// Kubernetes mounts a link to a link, and swaps the inner one.

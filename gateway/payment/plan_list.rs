@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::plans::Units;
@@ -31,6 +33,8 @@ fn plan_json(offered: &PlanOffer, purchase: &str) -> Value {
         "durationDays": plan.duration.as_secs() / 86_400,
         "durationSeconds": plan.duration.as_secs(),
         "rate": plan.rate.map(|rate| rate.to_string()),
+        "requestsPerSecond": plan.rate.filter(|rate| rate.per == Duration::from_secs(1)).map(|rate| rate.calls),
+        "burst": plan.burst,
         "description": &*offered.offer.description,
         "purchaseUrl": format!("{purchase}?plan={}", plan.name),
     });

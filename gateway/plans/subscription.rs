@@ -6,18 +6,6 @@ use serde::{Deserialize, Serialize};
 
 use super::{HolderId, Plan, Units};
 
-/// What happens to a subscription whose holder buys again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum OnRepurchase {
-    /// The new one takes its place: all of its units, and its duration from now.
-    #[default]
-    Replace,
-    /// If it is the same plan and has not ended, the new one ends a duration after it and has what was left of its
-    /// units besides its own. Another plan takes its place.
-    Extend,
-}
-
 /// A plan that somebody bought.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subscription {
@@ -39,6 +27,18 @@ pub struct Subscription {
     pub units: Option<Units>,
     /// What was used when this was read.
     pub used: Units,
+}
+
+/// What a purchase does to the subscription that its buyer still has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnRepurchase {
+    /// The new purchase takes the place of the old subscription: full units, its duration from now.
+    #[default]
+    Replace,
+    /// If the same plan is bought again while the old one runs, the new one ends a duration after the old one's end and
+    /// has the units that were left besides its own. Another plan always replaces.
+    Extend,
 }
 
 /// The identity of a subscription.

@@ -21,6 +21,8 @@ pub struct Limits {
     pub unpaid: Option<Rate>,
     /// How many bad payments an address may present.
     pub bad_payments: Option<Rate>,
+    /// How many requests an address may make without a key, free routes too.
+    pub keyless: Option<Rate>,
 }
 
 /// At most so many in any stretch of that length.
@@ -82,6 +84,7 @@ impl Default for Limits {
             strikes: USUAL_STRIKES,
             unpaid: None,
             bad_payments: None,
+            keyless: None,
         }
     }
 }

@@ -9,15 +9,17 @@ use crate::x402::headers::{PAYMENT_SIGNATURE, X_PAYMENT};
 
 const USUAL_PREFIX: &str = "tg_live_";
 const PREFIX_BYTES_MAX: usize = 32;
+const QUERY_BYTES_MAX: usize = 32;
 const HEADERS_MAX: usize = 8;
 
 /// `[keys]`.
 pub(super) fn check(root: &Section<'_>) -> KeysConfig {
-    let keys = root.section("keys", &["prefix", "headers"]);
+    let keys = root.section("keys", &["prefix", "headers", "query"]);
     let usual = || vec![HeaderName::from_static("x-api-key"), http::header::AUTHORIZATION];
     KeysConfig {
         prefix: keys.field("prefix").and_then(|field| prefix(&field)).unwrap_or_else(|| USUAL_PREFIX.into()),
         headers: keys.field("headers").and_then(|field| headers(&field)).unwrap_or_else(usual),
+        query: keys.field("query").and_then(|field| query(&field)),
     }
 }
 
@@ -26,6 +28,13 @@ fn prefix(field: &Field<'_>) -> Option<Arc<str>> {
     let right = (1..=PREFIX_BYTES_MAX).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
     field.read(if right { Ok(text.into()) } else { Err("is not 1 to 32 of a-z, 0-9 and _, like \"tg_live_\"") })
+}
+
+fn query(field: &Field<'_>) -> Option<Arc<str>> {
+    let text = field.text("the name of a query parameter like \"token\"")?;
+    let right = (1..=QUERY_BYTES_MAX).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+    field.read(if right { Ok(text.into()) } else { Err("is not 1 to 32 letters, digits, - and _, like \"token\"") })
 }
 
 fn headers(field: &Field<'_>) -> Option<Vec<HeaderName>> {

@@ -6,9 +6,11 @@
 mod asset;
 mod budget;
 mod facilitator;
+mod jwt;
 mod keys;
 mod listen;
 mod lists;
+mod metering;
 mod payers;
 mod plan;
 mod price;
@@ -19,12 +21,14 @@ mod routes;
 mod secret;
 mod server;
 mod store;
+mod subscriptions;
 mod upstream;
 mod url;
 
 use std::path::{Path, PathBuf};
 
 use self::receivers::Receivers;
+use self::route::Against;
 use super::Config;
 use super::document::Section;
 use crate::pricing::Unlisted;
@@ -39,6 +43,8 @@ pub(super) const SECTIONS: &[&str] = &[
     "networks",
     "store",
     "keys",
+    "jwt",
+    "subscriptions",
     "routes",
     "plans",
     "screening",
@@ -76,14 +82,19 @@ pub(super) fn config(root: &Section<'_>, around: &Surroundings<'_>) -> Config {
     let server = server::check(root, around);
     let receivers = receivers::check(root, around);
     let upstreams = upstream::check(root, &server.listen);
+    let keys = keys::check(root);
     let plans = plan::check(root, &server, &receivers);
-    let routes = routes::check(root, &server, &receivers, &upstreams);
-    let sold = Sold { calls: routes.priced, plans: root.field("plans").is_some() };
+    let sells_plans = root.field("plans").is_some();
+    let against = Against { server: &server, receivers: &receivers, upstreams: &upstreams, keys: &keys, sells_plans };
+    let routes = routes::check(root, &against);
+    let sold = Sold { calls: routes.priced, plans: sells_plans };
     sold.check(root, &receivers);
     let config = Config {
         facilitator: facilitator::check(root, around),
         store: store::check(root, around),
-        keys: keys::check(root),
+        jwt: jwt::check(root, around),
+        subscriptions: subscriptions::check(root),
+        keys,
         server,
         upstreams,
         receivers: receivers.list,

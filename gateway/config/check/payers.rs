@@ -1,10 +1,11 @@
 //! `[screening]`, `[limits]`, `[[alerts]]` and `[webhook]`: who may pay, how much, and who is told.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use http::Uri;
 
-use super::quantity::{duration, rate, timeout};
+use super::quantity::{count, duration, rate, timeout};
 use super::url::Location;
 use super::{Surroundings, facilitator, lists, secret};
 use crate::config::PayersConfig;
@@ -14,13 +15,19 @@ use crate::pricing::Price;
 use crate::screening::{Cap, Dollars, Limits, Most, Rate, Rules, ScreenerSettings};
 use crate::webhook::{SigningSecret, Webhook};
 
-const LIMITS: &[&str] =
-    &["payments_per_payer", "unsettled_per_payer", "strikes", "unpaid_per_address", "bad_payments_per_address"];
+const LIMITS: &[&str] = &[
+    "payments_per_payer",
+    "unsettled_per_payer",
+    "strikes",
+    "unpaid_per_address",
+    "bad_payments_per_address",
+    "keyless_per_address",
+];
 /// Caps and alerts in one file: each is a window for each payer.
 const CAPS_MAX: usize = 16;
-const COUNT_MAX: u32 = 1_000_000;
+const COUNT: RangeInclusive<u32> = 1..=1_000_000;
 /// Each strike is remembered.
-const STRIKES_MAX: u32 = 1000;
+const STRIKES: RangeInclusive<u32> = 1..=1000;
 const WINDOW_MAX: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 const URL: &str = "a URL like \"https://example.com/hook\"";
 
@@ -39,7 +46,7 @@ fn limits(root: &Section<'_>) -> Limits {
         |key| section.field(key).and_then(|field| rate(&field)).map(|rate| Rate { count: rate.calls, per: rate.per });
     let payments = section.field("payments_per_payer");
     let payments = payments.and_then(|field| field.list("a list like [{ count = 10, per = \"1m\" }]"));
-    let unsettled = section.field("unsettled_per_payer").and_then(|field| count(&field, COUNT_MAX));
+    let unsettled = section.field("unsettled_per_payer").and_then(|field| count(&field, COUNT));
     let strikes = section.field("strikes").and_then(|field| strikes(&field));
     Limits {
         payments: caps(&payments.unwrap_or_default(), "count", "amount"),
@@ -47,12 +54,13 @@ fn limits(root: &Section<'_>) -> Limits {
         strikes: strikes.unwrap_or(usual.strikes),
         unpaid: per_address("unpaid_per_address"),
         bad_payments: per_address("bad_payments_per_address"),
+        keyless: per_address("keyless_per_address"),
     }
 }
 
 fn strikes(field: &Field<'_>) -> Option<Rate> {
     let section = field.section(&["count", "per"])?;
-    let count = section.required("count", "a whole number").and_then(|field| count(&field, STRIKES_MAX));
+    let count = section.required("count", "a whole number").and_then(|field| count(&field, STRIKES));
     let per = section.required("per", "a duration like \"10m\"").and_then(|field| window(&field));
     Some(Rate { count: count?, per: per? })
 }
@@ -77,7 +85,7 @@ fn cap(field: &Field<'_>, count_key: &'static str, amount_key: &'static str) -> 
     let section = field.section(keys)?;
     let per = section.required("per", "a duration like \"1d\"").and_then(|field| window(&field));
     let most = match (section.field(count_key), section.field(amount_key)) {
-        (Some(field), None) => count(&field, COUNT_MAX).map(Most::Payments),
+        (Some(field), None) => count(&field, COUNT).map(Most::Payments),
         (None, Some(field)) => amount(&field).map(Most::Amount),
         (one, _) => {
             let says = if one.is_some() { "both" } else { "neither" };
@@ -90,12 +98,6 @@ fn cap(field: &Field<'_>, count_key: &'static str, amount_key: &'static str) -> 
 
 fn window(field: &Field<'_>) -> Option<Duration> {
     duration(field, Duration::from_secs(1)..=WINDOW_MAX, "1d")
-}
-
-fn count(field: &Field<'_>, most: u32) -> Option<u32> {
-    let count =
-        field.number("a whole number")?.replace('_', "").parse().ok().filter(|count| (1..=most).contains(count));
-    field.read(count.ok_or(format!("is not a whole number from 1 to {most}")))
 }
 
 fn amount(field: &Field<'_>) -> Option<Dollars> {

@@ -1,4 +1,4 @@
-//! Durations, sizes and rates: texts with units.
+//! Durations, sizes and rates, which are texts with units, and numbers.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -8,7 +8,7 @@ use bytesize::ByteSize;
 
 use crate::config::document::Section;
 use crate::config::field::Field;
-use crate::plans::Rate;
+use crate::plans::{Rate, Units};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -47,15 +47,20 @@ pub(super) fn size(field: &Field<'_>, range: RangeInclusive<u64>, example: &str)
 
 /// A rate like `10/s`.
 pub(super) fn rate(field: &Field<'_>) -> Option<Rate> {
-    let text = field.text("a rate like \"10/s\"")?;
-    let rate = text.split_once('/').and_then(|(calls, per)| {
-        let calls: u32 = calls.trim().replace('_', "").parse().ok()?;
-        let per = per.trim();
-        let one = if per.starts_with(|first: char| first.is_ascii_digit()) { "" } else { "1" };
-        let per = humantime::parse_duration(&format!("{one}{per}")).ok()?;
-        (calls > 0 && per >= MILLISECOND && per <= 31 * DAY).then_some(Rate { calls, per })
-    });
+    let rate = Rate::parse(field.text("a rate like \"10/s\"")?);
     field.read(rate.ok_or("is not a rate like \"10/s\", \"100/m\" or \"5000/1d\""))
+}
+
+/// A whole number within limits.
+pub(super) fn count(field: &Field<'_>, range: RangeInclusive<u32>) -> Option<u32> {
+    let count = field.number("a whole number")?.replace('_', "").parse().ok().filter(|count| range.contains(count));
+    field.read(count.ok_or_else(|| format!("is not a whole number from {} to {}", range.start(), range.end())))
+}
+
+/// Units of a plan: more than none.
+pub(super) fn units(field: &Field<'_>) -> Option<Units> {
+    let units = field.read(Units::parse(field.number("a number like 500_000 or 0.25")?))?;
+    field.read(if units == Units::ZERO { Err("is nothing, a number above 0 would be right") } else { Ok(units) })
 }
 
 fn parse(text: &str, example: &str) -> Result<Duration, String> {

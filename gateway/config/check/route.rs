@@ -4,17 +4,32 @@ use std::sync::Arc;
 
 use http::Method;
 
+use super::metering::RawMetering;
 use super::price;
-use super::quantity::listed;
+use super::quantity::{listed, rate};
 use super::receivers::Receivers;
 use super::upstream::Upstreams;
 use crate::config::document::Section;
 use crate::config::field::Field;
-use crate::config::{RouteConfig, Sale, ServerConfig};
-use crate::plans::Units;
-use crate::pricing::{Metering, Methods, Pattern, PatternError, SettleTiming, Target};
+use crate::config::{KeysConfig, RouteConfig, Sale, ServerConfig};
+use crate::plans::Rate;
+use crate::pricing::{Methods, Pattern, PatternError, SettleTiming, Target};
 
-const KEYS: &[&str] = &["path", "methods", "price", "units", "free", "settle", "upstream", "description", "mime_type"];
+const KEYS: &[&str] = &[
+    "path",
+    "methods",
+    "price",
+    "units",
+    "units_header",
+    "units_max",
+    "units_per_byte",
+    "free",
+    "free_calls",
+    "settle",
+    "upstream",
+    "description",
+    "mime_type",
+];
 const TIMINGS: &[(&str, SettleTiming)] = &[("after", SettleTiming::After), ("before", SettleTiming::Before)];
 /// A facilitator in the field refuses longer ones.
 const DESCRIPTION_CHARS_MAX: usize = 500;
@@ -25,6 +40,7 @@ pub(super) struct Against<'a> {
     pub(super) server: &'a ServerConfig,
     pub(super) receivers: &'a Receivers,
     pub(super) upstreams: &'a Upstreams,
+    pub(super) keys: &'a KeysConfig,
     pub(super) sells_plans: bool,
 }
 
@@ -34,8 +50,9 @@ pub(super) struct RawRoute<'a> {
     pub(super) path: Option<Field<'a>>,
     pub(super) methods: Option<Field<'a>>,
     pub(super) price: Option<Field<'a>>,
-    pub(super) units: Option<Field<'a>>,
+    pub(super) metering: RawMetering<'a>,
     pub(super) free: Option<Field<'a>>,
+    pub(super) free_calls: Option<Field<'a>>,
     pub(super) settle: Option<Field<'a>>,
     pub(super) upstream: Option<Field<'a>>,
     pub(super) description: Option<Field<'a>>,
@@ -49,8 +66,9 @@ impl<'a> RawRoute<'a> {
             path: section.required("path", "a path like \"/weather\""),
             methods: section.field("methods"),
             price: section.field("price"),
-            units: section.field("units"),
+            metering: RawMetering::read(&section),
             free: section.field("free"),
+            free_calls: section.field("free_calls"),
             settle: section.field("settle"),
             upstream: section.field("upstream"),
             description: section.field("description"),
@@ -66,6 +84,7 @@ impl<'a> RawRoute<'a> {
         let place = pattern.zip(methods);
         let sale = self.sale(against);
         let settle = self.settle.as_ref().and_then(|field| self.settle(field)).unwrap_or(SettleTiming::After);
+        let free_calls = self.free_calls.as_ref().and_then(|field| self.free_calls(field));
         let upstream = self.upstream.as_ref().and_then(|field| upstream(field, against.upstreams));
         let described = self.description.as_ref().and_then(description);
         let mime_type = self.mime_type.as_ref().and_then(mime_type);
@@ -77,7 +96,7 @@ impl<'a> RawRoute<'a> {
             settle,
             upstream: upstream.unwrap_or_default(),
             mime_type: mime_type.unwrap_or_default(),
-            free_calls: None,
+            free_calls,
         });
         (place, route)
     }
@@ -89,18 +108,19 @@ impl<'a> RawRoute<'a> {
             price::warn_if_above_a_dollar(field, &price, against.receivers);
             Some(price)
         });
-        let units = self.units.as_ref().and_then(units);
-        if let (Some(field), false) = (&self.units, against.sells_plans) {
+        let takes_units = self.metering.first();
+        let metering = takes_units.and_then(|_| self.metering.check(&self.section, against.keys));
+        if let (Some(field), false) = (takes_units, against.sells_plans) {
             field.wrong("takes units of a plan, but there is none, [[plans]] would be right");
         }
         let free = free?;
-        match (&self.free, &self.price, &self.units) {
+        match (&self.free, &self.price, takes_units) {
             (Some(field), Some(_), _) if free => wrong(field, "is true beside a price, one of the two would be right"),
             (Some(field), _, Some(_)) if free => wrong(field, "is true beside units, one of the two would be right"),
             (Some(_), None, None) if free => Some(Sale::Free),
-            (_, Some(_), Some(_)) => Some(Sale::Either(price?, Metering::fixed(units?))),
+            (_, Some(_), Some(_)) => Some(Sale::Either(price?, metering?)),
             (_, Some(_), None) => Some(Sale::PerCall(price?)),
-            (_, None, Some(_)) => Some(Sale::PlanOnly(Metering::fixed(units?))),
+            (_, None, Some(_)) => Some(Sale::PlanOnly(metering?)),
             (_, None, None) => {
                 self.section.wrong("says not what it takes, one of price, units, both, or free = true would be right");
                 None
@@ -114,12 +134,13 @@ impl<'a> RawRoute<'a> {
         }
         field.choice(TIMINGS)
     }
-}
 
-/// Units of a plan: more than none.
-pub(super) fn units(field: &Field<'_>) -> Option<Units> {
-    let units = field.read(Units::parse(field.number("a number like 500_000 or 0.25")?))?;
-    field.read(if units == Units::ZERO { Err("is nothing, a number above 0 would be right") } else { Ok(units) })
+    fn free_calls(&self, field: &Field<'_>) -> Option<Rate> {
+        if self.price.is_none() && self.metering.first().is_none() {
+            return wrong(field, "is for routes with price or units, which this one has not");
+        }
+        rate(field)
+    }
 }
 
 /// One line for buyers.

@@ -2,12 +2,10 @@
 
 use std::sync::Arc;
 
-use super::receivers::Receivers;
 use super::route::{Against, RawRoute};
-use super::upstream::Upstreams;
+use crate::config::RouteConfig;
 use crate::config::document::Section;
 use crate::config::field::Field;
-use crate::config::{RouteConfig, ServerConfig};
 use crate::pricing::{Access, Methods, Pattern, Route, Router, SettleTiming, Unlisted};
 
 /// The routes of a file.
@@ -22,22 +20,21 @@ pub(super) struct Routes {
 type Placed<'a> = (Field<'a>, Arc<Route>);
 
 /// `[[routes]]`.
-pub(super) fn check(root: &Section<'_>, server: &ServerConfig, receivers: &Receivers, upstreams: &Upstreams) -> Routes {
+pub(super) fn check(root: &Section<'_>, against: &Against<'_>) -> Routes {
     let before = root.report().count();
     let list = root.field("routes").and_then(|field| field.list("a list of tables, [[routes]],")).unwrap_or_default();
-    let against = Against { server, receivers, upstreams, sells_plans: root.field("plans").is_some() };
     let mut routes = Routes { list: Vec::new(), priced: false };
     let mut placed: Vec<Placed<'_>> = Vec::new();
-    let (mut on_usual_upstream, mut takes_units) = (server.unlisted == Unlisted::Free, false);
+    let (mut on_usual_upstream, mut takes_units) = (against.server.unlisted == Unlisted::Free, false);
     for raw in list.iter().filter_map(RawRoute::read) {
-        let (place, route) = raw.check(&against);
+        let (place, route) = raw.check(against);
         placed.extend(place.and_then(|place| Some((raw.path?, shell(place)))));
         routes.priced |= raw.price.is_some();
-        takes_units |= raw.units.is_some();
+        takes_units |= raw.metering.first().is_some();
         on_usual_upstream |= raw.upstream.is_none();
         routes.list.extend(route);
     }
-    if on_usual_upstream && !upstreams.contains_key("") {
+    if on_usual_upstream && !against.upstreams.contains_key("") {
         root.missing("upstream", "a table with url = \"http://127.0.0.1:3000\"");
     }
     if against.sells_plans && !takes_units {

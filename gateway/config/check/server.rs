@@ -5,10 +5,10 @@ use std::time::Duration;
 use super::listen;
 use super::quantity::timeout;
 use super::url::Location;
-use super::{Surroundings, Unlisted};
+use super::{Surroundings, Unlisted, secret};
 use crate::config::document::Section;
 use crate::config::field::Field;
-use crate::config::{ListenAddr, LogFormat, ServerConfig};
+use crate::config::{ListenAddr, LogFormat, Secret, ServerConfig};
 use crate::pricing::Target;
 
 const KEYS: &[&str] = &[
@@ -16,6 +16,7 @@ const KEYS: &[&str] = &[
     "public_url",
     "unlisted",
     "admin",
+    "admin_token",
     "endpoints",
     "name",
     "quote_ttl",
@@ -26,6 +27,7 @@ const KEYS: &[&str] = &[
 const UNLISTED: &[(&str, Unlisted)] = &[("free", Unlisted::Free), ("deny", Unlisted::Deny)];
 const LOG: &[(&str, LogFormat)] = &[("text", LogFormat::Text), ("json", LogFormat::Json)];
 const THREADS_MAX: usize = 1024;
+const TOKEN_BYTES_MIN: usize = 16;
 const NAME_CHARS_MAX: usize = 100;
 
 /// `[server]`.
@@ -38,6 +40,7 @@ pub(super) fn check(root: &Section<'_>, around: &Surroundings<'_>) -> ServerConf
     ServerConfig {
         listen,
         admin,
+        admin_token: server.field("admin_token").and_then(|field| admin_token(&field, around)),
         public_url: public.url().into(),
         unlisted: unlisted.and_then(|field| field.choice(UNLISTED)).unwrap_or(Unlisted::Deny),
         endpoints: server.field("endpoints").and_then(|field| endpoints(&field)).unwrap_or_else(|| "/x402".into()),
@@ -47,6 +50,17 @@ pub(super) fn check(root: &Section<'_>, around: &Surroundings<'_>) -> ServerConf
         threads: server.field("threads").and_then(|field| threads(&field)).unwrap_or_else(processors),
         log: server.field("log").and_then(|field| field.choice(LOG)).unwrap_or(LogFormat::Text),
     }
+}
+
+fn admin_token(field: &Field<'_>, around: &Surroundings<'_>) -> Option<Secret> {
+    let token = secret::read(field, around)?;
+    let text = token.reveal();
+    if text.len() < TOKEN_BYTES_MIN {
+        field.wrong("has less than 16 bytes, \"openssl rand -hex 32\" makes good ones");
+    } else if !text.bytes().all(|b| b.is_ascii_graphic()) {
+        field.wrong("has a character that no Bearer token can have, \"openssl rand -hex 32\" makes good ones");
+    }
+    Some(token)
 }
 
 fn public_url(server: &Section<'_>, listen: &[ListenAddr]) -> Location {
