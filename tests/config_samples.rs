@@ -4,12 +4,26 @@
 
 use std::path::Path;
 
-use tollgate::config::{Config, Loaded, parse};
+use tollgate::config::{Config, Loaded, SubscriptionsConfig, parse};
+use tollgate::payment::{Challenge, QuoteMint, Shortfall, Unserved, plans_json};
+use tollgate::plans::{OnRepurchase, Plan};
+use tollgate::pricing::{Found, Kinds, Metering, PlanOffer, PriceTable, Target};
 
 fn sample(name: &str) -> Loaded {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
     let text = std::fs::read_to_string(directory.join(name)).unwrap();
     parse(&text, name, &directory, &|_| None).unwrap_or_else(|problems| panic!("{problems}"))
+}
+
+/// The units that a request takes by the file's table, as `GET /path` asks for it; with what else it takes.
+fn taken(table: &PriceTable, request: &str) -> String {
+    let (method, path) = request.split_once(' ').unwrap();
+    let target = Target::parse(path.as_bytes()).unwrap();
+    let Found::Route(route) = table.find(&method.parse().unwrap(), target.path()) else { return "unlisted".to_owned() };
+    let Metering { units, reported, per_byte } = route.access.metering().unwrap();
+    let reported = reported.as_ref().map(|reported| format!(", {} to {}", reported.header, reported.units_max));
+    let per_byte = per_byte.map(|each| format!(", {each} a byte"));
+    format!("{units}{}{}", reported.unwrap_or_default(), per_byte.unwrap_or_default())
 }
 
 fn prices(config: &Config) -> Vec<String> {
@@ -54,6 +68,21 @@ fn the_plans_are_those_of_the_product_page() {
 }
 
 #[test]
+fn the_price_list_tells_how_fast_a_plan_is() {
+    let listed = |name: &str| plans_json(&sample(name).config.price_table(&Kinds::unknown()).0);
+    let plans = listed("plans.toml");
+    let nano = &plans[1];
+    assert_eq!((nano["rate"].as_str(), nano["requestsPerSecond"].as_u64()), (Some("10/s"), Some(10)));
+    assert_eq!(nano["burst"].as_u64(), Some(20));
+    assert!(plans[0].get("burst").is_none() && plans[0]["requestsPerSecond"] == 2);
+    assert!(["rate", "requestsPerSecond", "burst"].iter().all(|member| plans[2].get(member).is_none()));
+    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("config/plans.toml")).unwrap();
+    let by_the_minute = parse(&text.replace("10/s", "600/m"), "t.toml", Path::new("."), &|_| None).unwrap();
+    let plans = plans_json(&by_the_minute.config.price_table(&Kinds::unknown()).0);
+    assert!(plans[1]["rate"] == "600/m" && plans[1].get("requestsPerSecond").is_none());
+}
+
+#[test]
 fn the_weather_costs_a_tenth_of_a_cent() {
     assert_eq!(prices(&sample("smallest.toml").config), ["$0.001"]);
     assert_eq!(prices(&sample("per-call.toml").config), ["$0.001", "$0.01", "$0.001", "0.005 USDC", "$0.02"]);
@@ -61,9 +90,6 @@ fn the_weather_costs_a_tenth_of_a_cent() {
 
 #[test]
 fn a_purchases_header_is_as_large_as_the_check_says() {
-    use tollgate::payment::{Challenge, QuoteMint, Shortfall, Unserved};
-    use tollgate::pricing::Kinds;
-
     let address = "0x209693Bc6afc0C5328bA36FaF03C514EF312287C";
     let networks = ["base", "polygon", "avalanche", "arbitrum", "base-sepolia", "arbitrum-sepolia"]
         .map(|name| format!("{name} = \"{address}\""))
@@ -80,9 +106,163 @@ fn a_purchases_header_is_as_large_as_the_check_says() {
     let said: usize = said.split(' ').next().unwrap().parse().unwrap();
 
     let (table, _) = config.price_table(&Kinds::unknown());
-    let (shortfall, timestamp) = (&Shortfall::MissingCredentials, "2026-01-01T00:00:00.000Z");
-    let offer = &table.plans.first().unwrap().offer;
-    let request = Unserved { resource: &offer.resource, shortfall, plans: false, table: &table, now: 0, timestamp };
-    let real = Challenge::of_offer(offer, request, &QuoteMint::new(&[1; 32]), [2; 8]).header.unwrap().len();
+    let real = purchase_header(&table, table.plans.first().unwrap()).len();
     assert!((real..real + 300).contains(&said), "{said} is said of {real} bytes");
+}
+
+/// The challenge of a purchase, as the header that clients get.
+fn purchase_header(table: &PriceTable, plan: &PlanOffer) -> String {
+    let (shortfall, timestamp) = (&Shortfall::MissingCredentials, "2026-01-01T00:00:00.000Z");
+    let offer = &plan.offer;
+    let request = Unserved { resource: &offer.resource, shortfall, plans: false, table, now: 0, timestamp };
+    Challenge::of_offer(offer, request, &QuoteMint::new(&[1; 32]), [2; 8]).header.unwrap()
+}
+
+/// Many proxies drop headers above 4 KiB.
+#[test]
+fn a_purchases_header_tells_the_plan_and_stays_small() {
+    let supported = serde_json::from_value(serde_json::json!({ "kinds": [
+        { "x402Version": 2, "scheme": "exact", "network": "eip155:8453" },
+        { "x402Version": 2, "scheme": "exact", "network": "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp",
+          "extra": { "feePayer": "EGBQqKn968sVv5cQh5Cr72pSTHfxsuzq7o7asqYB5uEV" } },
+    ]}));
+    let kinds = Kinds::from_supported(&supported.unwrap(), &Kinds::unknown());
+    let (table, _) = sample("plans.toml").config.price_table(&kinds);
+    for plan in &table.plans {
+        let header = purchase_header(&table, plan);
+        let text = tollgate::x402::codec::decode(header.as_bytes()).unwrap();
+        let challenge: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let accepts = challenge["accepts"].as_array().unwrap();
+        for way in accepts {
+            assert_eq!(Plan::quoted(way["extra"].as_object().unwrap()).as_ref(), Some(&plan.plan));
+        }
+        assert_eq!(accepts.len(), 2);
+        assert!(header.len() < 3 * 1024, "{} bytes for {}", header.len(), plan.plan.name);
+    }
+}
+
+#[test]
+fn sixty_metered_routes_are_told_apart() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config");
+    let text = std::fs::read_to_string(directory.join("metered_routes.toml")).unwrap();
+    let Loaded { config, .. } = parse(&text, "metered_routes.toml", &directory, &|_| None).unwrap();
+    assert_eq!(config.routes.len(), 62);
+    let (table, _) = config.price_table(&Kinds::unknown());
+    for (request, expected) in [
+        ("GET /v2/chains", "0.05"),
+        ("HEAD /v2/chains", "0.05"),
+        ("GET /v2/chains/base", "0.05"),
+        ("POST /v2/chains", "unlisted"),
+        ("GET /v2/chains/base/more", "unlisted"),
+        // A literal is looked at before a parameter, on every level.
+        ("GET /v2/token/search?q=usdc", "0.25"),
+        ("GET /v2/token/search/0xabc", "1"),
+        ("GET /v2/token/base/list", "0.05"),
+        ("GET /v2/token/base/0xabc", "1"),
+        ("GET /v2/token/base/multi", "1"),
+        ("POST /v2/token/base/multi", "0.75"),
+        ("POST /v2/token/base/create", "5"),
+        ("GET /v2/token/base/create", "1"),
+        ("POST /v2/token/base/0xabc", "unlisted"),
+        ("GET /v2/token/base/0xabc/metadata", "0.05"),
+        ("POST /v2/token/base/metadata/multi", "0.05"),
+        ("GET /v2/token/base/0xabc/price", "0.1"),
+        ("GET /v2/token/base/0xabc/price/history", "0.1"),
+        ("POST /v2/token/base/price/multi", "0.1"),
+        ("GET /v2/token/base/price/multi", "unlisted"),
+        ("GET /v2/token/base/0xabc/candles", "0.25"),
+        ("GET /v2/token/base/0xabc/trades", "0.25"),
+        ("GET /v2/token/base/0xabc/trades/0xdef", "0.25"),
+        ("GET /v2/token/base/0xabc/holders", "0.5"),
+        ("GET /v2/token/base/0xabc/holders/0xdef", "0.5"),
+        ("GET /v2/token/base/0xabc/holders/multi", "0.5"),
+        ("POST /v2/token/base/0xabc/holders/multi", "0.5"),
+        ("GET /v2/token/base/0xabc/security", "0.5"),
+        ("GET /v2/token/base/0xabc/stats", "2.5"),
+        ("POST /v2/token/base/stats/multi", "2.5"),
+        ("GET /v2/token/base/0xabc/pools", "2.5"),
+        ("GET /v2/token/base/0xabc/unknown", "unlisted"),
+        ("GET /v2/pool/search", "0.25"),
+        ("GET /v2/pool/base/list", "0.05"),
+        ("GET /v2/pool/base/0xabc", "1"),
+        ("GET /v2/pool/base/0xabc/stats", "2.5"),
+        ("PUT /v2/watchlist/7", "0.1"),
+        ("DELETE /v2/watchlist/7", "0.1"),
+        ("GET /v2/watchlist/7", "unlisted"),
+        ("GET /v2/watchlist", "0.05"),
+        ("POST /v2/watchlist", "0.1"),
+        ("GET /v2/wallet/solana/abc", "1"),
+        ("GET /v2/wallet/solana/abc/pnl", "1"),
+        ("GET /v2/wallet/solana/abc/pnl/def", "1"),
+        ("GET /v2/wallet/solana/abc/history", "1.5"),
+        ("GET /v2/transaction/base/0xabc", "1.5"),
+        ("GET /v2/transaction/base/0xabc/trace", "1.5"),
+        ("GET /v2/transaction/base/0xabc/logs/3", "1.5"),
+        ("GET /v2/transaction/base/send", "1.5"),
+        ("POST /v2/transaction/base/send", "5"),
+        ("POST /v2/swap/base", "5"),
+        ("POST /v2/swap/base/quote", "5"),
+        ("POST /v2/bridge/base/solana", "5"),
+        ("POST /v2/job/7/run", "5"),
+        ("POST /v2/graphql", "0.05, x-units to 50"),
+        ("GET /v2/stream", "0, 0.005 a byte"),
+        // An upstream that ignores case or a slash at the end would serve these as well.
+        ("GET /V2/Token/Search", "0.25"),
+        ("GET /v2/ranking/base/hot/", "0.25"),
+        ("GET /v2/ranking/base/cold", "unlisted"),
+    ] {
+        assert_eq!(taken(&table, request), expected, "{request}");
+    }
+    let steps: std::collections::BTreeSet<_> =
+        config.routes.iter().map(|route| route.sale.metering().unwrap().units).collect();
+    let steps: Vec<_> = steps.iter().map(ToString::to_string).collect();
+    assert_eq!(steps, ["0", "0.05", "0.1", "0.25", "0.5", "0.75", "1", "1.5", "2.5", "5"]);
+}
+
+#[test]
+fn the_sample_of_everything_has_the_usual_values() {
+    let Loaded { config, .. } = sample("everything.toml");
+    let usual = sample("smallest.toml").config.subscriptions;
+    assert_eq!(config.subscriptions, usual);
+    assert_eq!((usual.keys_max, usual.exhausted_status.as_u16(), usual.status_by_address), (16, 402, false));
+    assert_eq!(usual.quota_alerts, [50, 80, 100]);
+    assert_eq!(config.keys.query.as_deref(), Some("token"));
+    assert_eq!((config.jwt, config.server.admin_token), (None, None));
+    assert_eq!(config.plans.first().unwrap().plan.burst, Some(20));
+    let keyless = config.payers.rules.limits.keyless.unwrap();
+    assert_eq!((keyless.count, keyless.per.as_secs()), (20, 1));
+}
+
+#[test]
+fn what_is_written_is_read() {
+    let text = r#"
+        server       = { unlisted = "deny", public_url = "https://a.example", admin_token = { env = "TOKEN" } }
+        upstream.url = "http://127.0.0.1:3000"
+
+        [subscriptions]
+        on_repurchase     = "extend"
+        exhausted_status  = 403
+        status_by_address = true
+        keys_max          = 1_000
+        usage_retention   = "1d"
+        quota_alerts      = []
+
+        [jwt]
+        public_key = { env = "PEM" }
+        audience   = "api"
+    "#;
+    let env = |name: &str| match name {
+        "TOKEN" => Some("0123456789abcdef".to_owned()),
+        "PEM" => Some("-----BEGIN PUBLIC KEY-----\nMIIB\n-----END PUBLIC KEY-----".to_owned()),
+        _ => None,
+    };
+    let Loaded { config, .. } = parse(text, "t.toml", Path::new("."), &env).unwrap();
+    assert_eq!(config.server.admin_token.unwrap().reveal(), "0123456789abcdef");
+    let SubscriptionsConfig { on_repurchase, exhausted_status, status_by_address, keys_max, .. } = config.subscriptions;
+    assert_eq!((on_repurchase, exhausted_status.as_u16(), status_by_address), (OnRepurchase::Extend, 403, true));
+    assert_eq!((keys_max, config.subscriptions.usage_retention.as_secs()), (1000, 86_400));
+    assert_eq!(config.subscriptions.quota_alerts, Vec::<u8>::new());
+    let jwt = config.jwt.unwrap();
+    assert!(jwt.public_key.reveal().starts_with("-----BEGIN"));
+    assert_eq!((&*jwt.claim, jwt.audience.as_deref(), jwt.issuer), ("sub", Some("api"), None));
 }
