@@ -70,7 +70,7 @@ impl ResourceServer {
         let unproven = |refused| Denial::Unauthorized("SIWX", refused);
         let networks = market.prices.networks();
         let proof = prove(sign_in, self.now(), &market.prices.public_url, networks).map_err(unproven)?;
-        let Proved { network, account } = proof.claimed().clone();
+        let Proved { network, account, .. } = proof.claimed().clone();
         if network.family().as_str() != chain || spelled(&network, address) != account.to_string() {
             let other = Refused::new("invalid_siwx_address", "the message is another address's");
             return Err(unproven(other));

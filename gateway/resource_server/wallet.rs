@@ -79,7 +79,7 @@ impl ResourceServer {
             Ok(proof) => proof,
             Err(refused) => return Ok(Err(refused)),
         };
-        let Proved { network, account } = proof.claimed();
+        let Proved { network, account, .. } = proof.claimed();
         let (chain, address) = (network.family().as_str(), account.to_string());
         let subject = Subject::Wallet(chain.into(), address.as_str().into());
         if let Proof::NeedsChain { .. } = &proof {
@@ -112,7 +112,7 @@ impl ResourceServer {
     /// Whether whoever signed in is the payer of a payment.
     pub(super) async fn is_the_payer(&self, market: &Market, sign_in: &SignIn, record: &Record) -> bool {
         let Ok(proof) = prove(sign_in, self.now(), &market.prices.public_url, [&record.chain]) else { return false };
-        let Proved { network, account } = proof.claimed();
+        let Proved { network, account, .. } = proof.claimed();
         let payer = record.payer.as_deref().and_then(|payer| Address::parse(payer, &record.chain).ok());
         let same = *network == record.chain && payer.as_ref() == Some(account);
         same && self.is_proved(market, &proof).await

@@ -19,16 +19,16 @@ const CLOCK_SKEW_S: u64 = 60;
 /// The fewest characters of a nonce (EIP-4361).
 const NONCE_CHARS_MIN: usize = 8;
 
-/// Checks all that a message says, but for account and signature.
-pub(super) fn check(message: &Message, form: Form, now: u64, origin: &str) -> Result<(), Refused> {
+/// Checks all that a message says, but for account and signature. Gives the second from which on it is refused.
+pub(super) fn check(message: &Message, form: Form, now: u64, origin: &str) -> Result<u64, Refused> {
     check_place(message, origin)?;
     if message.version != "1" {
         return Err(refused("invalid_siwx_version", "the message's version is not 1"));
     }
-    check_times(message, form, now)?;
+    let ends_at = check_times(message, form, now)?;
     let alphanumeric = message.nonce.bytes().all(|byte| byte.is_ascii_alphanumeric());
     match message.nonce.len() >= NONCE_CHARS_MIN && alphanumeric {
-        true => Ok(()),
+        true => Ok(ends_at),
         false => Err(refused("invalid_siwx_nonce", "the nonce is not 8 or more letters and digits")),
     }
 }
@@ -53,7 +53,7 @@ fn check_place(message: &Message, origin: &str) -> Result<(), Refused> {
     }
 }
 
-fn check_times(message: &Message, form: Form, now: u64) -> Result<(), Refused> {
+fn check_times(message: &Message, form: Form, now: u64) -> Result<u64, Refused> {
     let now = i64::try_from(now).unwrap_or(i64::MAX);
     let issued_at = seconds(&message.issued_at)
         .ok_or_else(|| refused("invalid_siwx_issued_at", "the time of issue is not one of RFC 3339"))?;
@@ -69,12 +69,14 @@ fn check_times(message: &Message, form: Form, now: u64) -> Result<(), Refused> {
     if age < -CLOCK_SKEW_S.cast_signed() {
         return Err(refused("invalid_siwx_issued_at_in_future", "the time of issue is in the future"));
     }
+    let mut ends_at = issued_at.saturating_add(age_max.cast_signed()).saturating_add(1);
     if let Some(expiry) = &message.expiration_time {
         let expiry = seconds(expiry)
             .ok_or_else(|| refused("invalid_siwx_expiration_time", "the expiration time is not one of RFC 3339"))?;
         if now >= expiry {
             return Err(refused("invalid_siwx_expired", "the sign-in has expired"));
         }
+        ends_at = ends_at.min(expiry);
     }
     if let Some(begin) = &message.not_before {
         let begin = seconds(begin)
@@ -83,7 +85,7 @@ fn check_times(message: &Message, form: Form, now: u64) -> Result<(), Refused> {
             return Err(refused("invalid_siwx_not_yet_valid", "the sign-in is not good yet"));
         }
     }
-    Ok(())
+    Ok(u64::try_from(ends_at).unwrap_or(0))
 }
 
 /// The Unix seconds of a time in RFC 3339, with any fraction and offset.

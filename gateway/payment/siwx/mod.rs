@@ -47,7 +47,7 @@ pub fn prove<'a>(
     networks: impl IntoIterator<Item = &'a Network>,
 ) -> Result<Proof, Refused> {
     let signed = Signed::read(sent)?;
-    check(&signed.message, signed.form, now, origin)?;
-    let account = signed.account(networks)?;
+    let ends_at = check(&signed.message, signed.form, now, origin)?;
+    let account = signed.account(ends_at, networks)?;
     signed.proof(account)
 }

@@ -13,6 +13,8 @@ pub struct Proved {
     pub network: Network,
     /// Whose it is; its text is the canonical one.
     pub account: Address,
+    /// The first second of Unix time at which the same sign-in is refused.
+    pub ends_at: u64,
 }
 
 /// What a signature proves.
@@ -44,6 +46,11 @@ impl Proof {
         }
     }
 
+    /// The first second of Unix time at which the same sign-in is refused.
+    pub fn ends_at(&self) -> u64 {
+        self.claimed().ends_at
+    }
+
     /// Who is said to have signed.
     pub fn claimed(&self) -> &Proved {
         match self {
@@ -54,7 +61,11 @@ impl Proof {
 
 impl Signed {
     /// The account that the message names, on a network that payments are taken on.
-    pub(super) fn account<'a>(&self, networks: impl IntoIterator<Item = &'a Network>) -> Result<Proved, Refused> {
+    pub(super) fn account<'a>(
+        &self,
+        ends_at: u64,
+        networks: impl IntoIterator<Item = &'a Network>,
+    ) -> Result<Proved, Refused> {
         let message = &self.message;
         let network = Network::parse(&message.chain_id)
             .map_err(|error| Refused::new("invalid_siwx_chain_id", format!("{:?} {error}", message.chain_id)))?;
@@ -73,7 +84,7 @@ impl Signed {
         }
         let account = Address::parse(&message.address, &network)
             .map_err(|error| Refused::new("invalid_siwx_payload", format!("{:?} {error}", message.address)))?;
-        Ok(Proved { network, account })
+        Ok(Proved { network, account, ends_at })
     }
 
     /// Judges the signature.

@@ -82,12 +82,19 @@ impl Signed {
         Ok(Self { message, form: Form::Token, text: Some(text), kind: None, signature: signature.to_owned() })
     }
 
-    /// The signature's bytes on EVM chains: hex, and in a token also base64.
+    /// The signature's bytes on EVM chains: hex, and in a token also base64 or the digits alone, as Python's wallets
+    /// write them.
     pub(super) fn evm_signature(&self) -> Option<Vec<u8>> {
         match self.signature.strip_prefix("0x") {
             Some(digits) => alloy_primitives::hex::decode(digits).ok(),
-            None => self.base64_signature(),
+            None => self.bare_signature().or_else(|| self.base64_signature()),
         }
+    }
+
+    /// The digits of a key's signature. Base64 of something else is not all digits of hex at that length.
+    fn bare_signature(&self) -> Option<Vec<u8>> {
+        let could_be = self.form == Form::Token && self.signature.len() == 2 * 65;
+        could_be.then(|| alloy_primitives::hex::decode(&self.signature).ok()).flatten()
     }
 
     /// The signature's bytes on Solana: base58, and in a token also base64. Only 64 bytes are one.

@@ -59,7 +59,7 @@ fn what_only_the_chain_can_judge_is_handed_on_whole() {
     let proof = prove_at(&header(&payload), NOW).unwrap();
     let digest = eip191_hash_message(text("evm_usual", "message").as_bytes()).0;
     let network = Network::parse("eip155:8453").unwrap();
-    let account = Proved { account: Address::parse(EVM, &network).unwrap(), network };
+    let account = Proved { account: Address::parse(EVM, &network).unwrap(), network, ends_at: NOW + 301 };
     assert_eq!(proof, Proof::NeedsChain { account, digest, signature });
     assert_eq!(proof.without_chain().unwrap_err().reason, "invalid_siwx_signature");
 }

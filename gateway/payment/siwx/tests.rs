@@ -211,6 +211,46 @@ fn tokens_of_clients_in_the_field_are_read() {
     assert_eq!(changed("evm_usual", "signature", codec::encode_bytes(&[9; 65]).into()), MALFORMED);
 }
 
+/// As they are: fractions of a second or none, an offset for `Z`, a cluster as a word, and whatever form a signer gives
+/// its signature. They are sent for an hour.
+#[test]
+fn tokens_of_the_python_sdk_are_good_for_their_hour() {
+    let all = vector("sdk_tokens");
+    for (name, token) in all.as_object().unwrap().iter().filter(|(name, _)| *name != "readme") {
+        let token = SignIn::Authorization(token.as_str().unwrap().to_owned());
+        let good = if name.starts_with("evm") { format!("evm {EVM}") } else { format!("solana {SOLANA}") };
+        for (now, expected) in [(NOW, good.as_str()), (NOW + 3599, &good), (NOW + 3600, "invalid_siwx_expired")] {
+            assert_eq!(outcome(&token, now), expected, "{name} {now}");
+        }
+        assert_eq!(prove_at(&token, NOW).unwrap().ends_at(), NOW + 3600, "{name}");
+    }
+    // In the header, digits alone are no signature.
+    let bare = text("evm_usual", "signature").split_off(2);
+    assert_eq!(changed("evm_usual", "signature", bare.into()), MALFORMED);
+}
+
+#[test]
+fn a_proof_ends_when_it_is_refused() {
+    let made = |expiry: &str| {
+        let message = format!("{}{expiry}", text("evm_bare", "message"));
+        token(&message, &sign_evm(&message))
+    };
+    let day = 24 * 60 * 60;
+    for (sent, ends_at) in [
+        (SignIn::Header(text("evm_usual", "header")), NOW + 301),
+        (SignIn::Header(text("evm_full", "header")), NOW + 300),
+        (SignIn::Header(text("solana_usual", "header")), NOW + 301),
+        (made(""), NOW + 301),
+        (made("\nExpiration Time: 2026-01-01T00:00:10Z"), NOW + 10),
+        (made("\nExpiration Time: 2026-01-01T00:59:59.999999+00:00"), NOW + 3599),
+        (made("\nExpiration Time: 2027-01-01T00:00:00Z"), NOW + day + 1),
+    ] {
+        assert_eq!(prove_at(&sent, NOW).unwrap().ends_at(), ends_at);
+        assert!(prove_at(&sent, ends_at - 1).is_ok(), "{ends_at}");
+        assert!(prove_at(&sent, ends_at).is_err(), "{ends_at}");
+    }
+}
+
 pub(super) const MALFORMED: &str = "invalid_siwx_malformed_signature";
 
 #[test]
