@@ -7,6 +7,7 @@ mod holder;
 mod key;
 mod plan;
 mod subscription;
+mod token;
 mod units;
 
 pub use allowance::{Allowance, allow};
@@ -14,4 +15,5 @@ pub use holder::{Holder, HolderAddress, HolderId, Key, KeyId, Origin};
 pub use key::{ApiKey, KeyHash, KeyMint, KeyPrefix};
 pub use plan::{Plan, Rate};
 pub use subscription::{OnRepurchase, Subscription, SubscriptionId};
+pub use token::{Claimed, KeyError, TokenError, TokenVerifier, looks_like_jwt};
 pub use units::{Units, UnitsError};
