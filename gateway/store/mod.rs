@@ -138,7 +138,10 @@ pub enum StoreError {
     /// The holder has as many keys as one may have.
     #[error("the holder has {0} keys already")]
     TooManyKeys(u32),
-    /// The database refused or failed.
+    /// A rule of the database forbids it.
+    #[error("the store refused: {0}")]
+    Refused(String),
+    /// The database failed.
     #[error("the store failed: {0}")]
     Failed(String),
     /// What it holds cannot be read.

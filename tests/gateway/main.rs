@@ -11,6 +11,7 @@ mod support;
 mod commands;
 mod copies;
 mod framing;
+mod full_disk;
 mod headers;
 mod hostile;
 mod http2;

@@ -165,7 +165,7 @@ impl Books {
         }
         let new = Bought { subscription: bought, leased: Units::ZERO, replaced_by: None, extends };
         if self.subscriptions.insert(id, new).is_some() {
-            return Err(StoreError::Failed("it is there already".to_owned()));
+            return Err(StoreError::Refused("it is there already".to_owned()));
         }
         self.put_key(&holder, &sale.key, now)?;
         self.changes.push(holder);
@@ -196,7 +196,7 @@ impl Books {
         }
         match self.keys.insert(new.hash.0, key) {
             None if !taken => Ok(()),
-            _ => Err(StoreError::Failed("it is there already".to_owned())),
+            _ => Err(StoreError::Refused("it is there already".to_owned())),
         }
     }
 
@@ -214,7 +214,7 @@ impl Books {
         let given_back = usage.spent.saturating_add(usage.returned);
         bought.leased = bought.leased.checked_sub(given_back).unwrap_or(Units::ZERO);
         if !bought.is_within() {
-            return Err(StoreError::Failed("more than the plan has".to_owned()));
+            return Err(StoreError::Refused("more than the plan has".to_owned()));
         }
         let mut next = bought.replaced_by.clone();
         while let Some(bought) = next.and_then(|id| self.subscriptions.get_mut(&id)).filter(|next| next.extends) {

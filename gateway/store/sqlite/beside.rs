@@ -25,7 +25,8 @@ impl SqliteStore {
             let none = format!("there is no database at {}; a gateway makes it when it starts", path.display());
             return Err(StoreError::Failed(none));
         }
-        let mut connection = options(path).create_if_missing(false).connect().await?;
+        let options = options(path).create_if_missing(false);
+        let mut connection = options.connect().await?;
         let version: Result<Option<i64>, _> =
             sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations WHERE success")
                 .fetch_one(&mut connection)
@@ -42,7 +43,7 @@ impl SqliteStore {
         }
         // Responses are the gateway's own affair.
         let retention = Retention { responses_bytes_max: 0, payments: None, usage: None };
-        Self::start(path, connection, retention, clock, None).await
+        Self::start(options, connection, retention, clock, None).await
     }
 
     /// Keeps gateways off the file. None if one is running.

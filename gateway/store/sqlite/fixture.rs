@@ -54,6 +54,14 @@ impl Fixture {
         self.store = Some(Arc::new(self.open().await.unwrap()));
     }
 
+    /// The same with a writer that connects so.
+    pub(super) async fn reopen_with(&mut self, options: SqliteConnectOptions) {
+        self.store = None;
+        let (connection, clock) = (options.connect().await.unwrap(), Arc::clone(&self.clock));
+        let store = SqliteStore::start(options, connection, retention(), clock, None).await;
+        self.store = Some(Arc::new(store.unwrap()));
+    }
+
     pub(super) fn store(&self) -> &Arc<SqliteStore> {
         self.store.as_ref().unwrap()
     }

@@ -6,6 +6,8 @@
 mod beside;
 mod books;
 #[cfg(test)]
+mod failing;
+#[cfg(test)]
 mod fixture;
 mod holders;
 #[cfg(test)]
@@ -16,6 +18,7 @@ mod paging;
 #[cfg(test)]
 mod refusals;
 mod responses;
+mod room;
 mod rows;
 mod sales;
 #[cfg(test)]
@@ -34,6 +37,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
+use sqlx::error::DatabaseError;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
@@ -75,7 +79,8 @@ impl SqliteStore {
         // Made here, so that nobody else can read the payments in it.
         private(path)?;
         migrate_to(path, MIGRATIONS.len()).await?;
-        let mut connection = options(path).connect().await?;
+        let options = options(path);
+        let mut connection = options.connect().await?;
         sqlx::query("UPDATE subscriptions SET leased = 0 WHERE leased > 0").execute(&mut connection).await?;
         sqlx::query(
             "UPDATE payments SET state = 'unknown', reason = 'the gateway ended while it was settled', ask_at = 0
@@ -83,19 +88,20 @@ impl SqliteStore {
         )
         .execute(&mut connection)
         .await?;
-        Self::start(path, connection, retention, clock, Some(lock)).await
+        Self::start(options, connection, retention, clock, Some(lock)).await
     }
 
     async fn start(
-        path: &Path,
+        options: SqliteConnectOptions,
         connection: SqliteConnection,
         retention: Retention,
         clock: Arc<dyn Clock>,
         lock: Option<File>,
     ) -> Result<Self, StoreError> {
-        let readers = options(path).create_if_missing(false).read_only(true);
+        let options = options.create_if_missing(false);
+        let readers = options.clone().read_only(true);
         let readers = SqlitePoolOptions::new().max_connections(4).connect_with(readers).await?;
-        let writer = Writer::start(Desk { connection, responses: Responses::new(retention), clock });
+        let writer = Writer::start(Desk { connection, options, responses: Responses::new(retention), clock });
         Ok(Self { readers, writer, claims: Claims::default(), _lock: lock })
     }
 }
@@ -154,6 +160,8 @@ fn private(path: &Path) -> Result<File, StoreError> {
 #[async_trait]
 impl Ledger for SqliteStore {
     async fn claim(&self, id: &PaymentId) -> Result<ClaimOutcome, StoreError> {
+        // What could not be written down is not begun.
+        self.writer.health()?;
         // In memory first: whoever holds the claim writes its outcome before letting go, so the row read after
         // taking it is the last word.
         let claim = match self.claims.take(id) {
@@ -289,6 +297,15 @@ impl KeyStore for SqliteStore {
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
-        Self::Failed(error.to_string())
+        let refused = error.as_database_error().is_some_and(is_constraint);
+        let kind = if refused { Self::Refused } else { Self::Failed };
+        kind(error.to_string())
     }
+}
+
+/// Whether a rule of the schema is the reason, a trigger's `raise` included.
+fn is_constraint(error: &dyn DatabaseError) -> bool {
+    const CONSTRAINT: u32 = 19;
+    // The extended result code has the primary one in its lowest byte.
+    error.code().and_then(|code| code.parse::<u32>().ok()).is_some_and(|code| code & 0xff == CONSTRAINT)
 }

@@ -295,10 +295,10 @@ fn response_of(length: usize, expires_at: SystemTime) -> StoredResponse {
     StoredResponse { status: StatusCode::OK, headers, body: vec![b'x'; length].into(), expires_at }
 }
 
-/// An answer; a failure without the words that only a database has.
+/// An answer; a refusal without the words that only a database has.
 fn said<T: std::fmt::Debug>(answer: Result<T, StoreError>) -> String {
     match answer {
-        Err(StoreError::Failed(_)) => "failed".to_owned(),
+        Err(StoreError::Refused(_)) => "refused".to_owned(),
         answer => format!("{answer:?}"),
     }
 }

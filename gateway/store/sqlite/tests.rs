@@ -153,7 +153,7 @@ async fn a_sale_is_written_whole_or_not_at_all() {
     fixture.settling(&presented).await.unwrap();
     let with_a_taken_key = sale(&presented, 10, 1);
     let failed = fixture.store().settled(&presented.id, &receipt(), Some(&with_a_taken_key)).await;
-    assert!(matches!(failed, Err(StoreError::Failed(_))), "{failed:?}");
+    assert!(matches!(failed, Err(StoreError::Refused(_))), "{failed:?}");
     assert_eq!(fixture.state(&presented).await, Some(State::Settling));
     assert_eq!(fixture.store().subscription(&with_a_taken_key.subscription.id).await, Ok(None));
     let good = sale(&presented, 10, 2);
@@ -210,9 +210,9 @@ async fn a_write_that_is_refused_takes_nobody_with_it() {
         store.lease(&sold, units(4)),
     );
     assert_eq!(fixture.transactions(), before + 1, "they were one transaction");
-    assert!(matches!(failed, Err(StoreError::Failed(_))), "{failed:?}");
+    assert!(matches!(failed, Err(StoreError::Refused(_))), "{failed:?}");
     assert_eq!(moved, Err(StoreError::Moved(first)));
-    assert!(matches!(overdrawn, Err(StoreError::Failed(_))), "{overdrawn:?}");
+    assert!(matches!(overdrawn, Err(StoreError::Refused(_))), "{overdrawn:?}");
     assert_eq!((settled, voided, leased), (Ok(()), Ok(()), Ok(units(4))));
     assert_eq!(fixture.state(&payment(2)).await, Some(State::Settling));
     assert_eq!(fixture.state(&payment(3)).await, Some(State::Settled));
@@ -268,7 +268,7 @@ async fn a_report_is_written_whole_or_not_at_all() {
     fixture.lease(&one, 10).await;
     fixture.lease(&two, 10).await;
     let failed = fixture.store().report(vec![usage(&one, 1, 0), usage(&two, 11, 0)]).await;
-    assert!(matches!(failed, Err(StoreError::Failed(_))), "{failed:?}");
+    assert!(matches!(failed, Err(StoreError::Refused(_))), "{failed:?}");
     assert_eq!((fixture.used(&one).await, fixture.used(&two).await), (0, 0));
 }
 

@@ -1,13 +1,18 @@
 //! The one writer. It takes what has arrived, makes one transaction of it, and answers after the commit.
+//!
+//! A transaction that fails (a full disk) says that the next one would fail too. Until a write of some size has gone
+//! well again, the writer is known as failing, so that nobody begins what could not be written down.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use sqlx::Connection as _;
-use sqlx::sqlite::SqliteConnection;
-use tokio::sync::{mpsc, oneshot};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{ConnectOptions as _, Connection as _};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
 
 use super::responses::Responses;
-use super::{books, moves, sales, units};
+use super::{books, moves, room, sales, units};
 use crate::clock::{Clock, unix_millis};
 use crate::crash::crash_point;
 use crate::payment::PaymentId;
@@ -17,10 +22,14 @@ use crate::store::{Act, Doubt, Linked, NewKey, Sale, StoreError, StoredResponse,
 /// The most writes in one transaction, and the most that wait for the next.
 const BATCH_MAX: usize = 1024;
 
+/// How often it is tried whether a failing store can be written again.
+const TRY_EVERY: Duration = Duration::from_secs(1);
+
 /// The way to the writer. The task ends when the last handle is gone.
 #[derive(Debug, Clone)]
 pub(super) struct Writer {
     jobs: mpsc::Sender<Job>,
+    health: watch::Receiver<Result<(), StoreError>>,
 }
 
 /// Something to be written.
@@ -62,6 +71,8 @@ struct Job {
 /// The writer's own: its connection, and what it has to know between transactions.
 pub(super) struct Desk {
     pub(super) connection: SqliteConnection,
+    /// For the next connection, after one that failed.
+    pub(super) options: SqliteConnectOptions,
     pub(super) responses: Responses,
     pub(super) clock: Arc<dyn Clock>,
 }
@@ -69,54 +80,111 @@ pub(super) struct Desk {
 impl Writer {
     pub(super) fn start(desk: Desk) -> Self {
         let (jobs, waiting) = mpsc::channel(BATCH_MAX);
-        tokio::spawn(run(desk, waiting));
-        Self { jobs }
+        let (failing, health) = watch::channel(Ok(()));
+        tokio::spawn(run(desk, waiting, failing));
+        Self { jobs, health }
     }
 
     /// Writes, and waits until the disk has it.
     pub(super) async fn write(&self, write: Write) -> Result<Written, StoreError> {
         let (done, answer) = oneshot::channel();
-        let stopped = || StoreError::Failed("the writer has stopped".to_owned());
         self.jobs.send(Job { write, done }).await.map_err(|_| stopped())?;
         answer.await.map_err(|_| stopped())?
     }
+
+    /// Whether writes go well, as far as the last one tells.
+    pub(super) fn health(&self) -> Result<(), StoreError> {
+        if self.jobs.is_closed() { Err(stopped()) } else { self.health.borrow().clone() }
+    }
+
+    /// Waits until writes go well again.
+    #[cfg(test)]
+    pub(super) async fn healed(&self) {
+        self.health.clone().wait_for(Result::is_ok).await.unwrap();
+    }
 }
 
-async fn run(mut desk: Desk, mut waiting: mpsc::Receiver<Job>) {
+fn stopped() -> StoreError {
+    StoreError::Failed("the writer has stopped".to_owned())
+}
+
+async fn run(mut desk: Desk, mut waiting: mpsc::Receiver<Job>, health: watch::Sender<Result<(), StoreError>>) {
     let mut batch = Vec::with_capacity(BATCH_MAX);
-    while waiting.recv_many(&mut batch, BATCH_MAX).await > 0 {
-        let mut answers = Vec::with_capacity(batch.len());
-        let committed = commit(&mut desk, &mut batch, &mut answers).await;
-        if committed.is_err() {
-            desk.responses.forget_count();
+    let mut try_at = Instant::now();
+    loop {
+        let failing = health.borrow().is_err();
+        tokio::select! {
+            count = waiting.recv_many(&mut batch, BATCH_MAX) => if count == 0 { return },
+            () = tokio::time::sleep_until(try_at), if failing => {
+                if desk.try_room().await.is_ok() {
+                    tracing::info!("the store can be written again");
+                    health.send_modify(|health| *health = Ok(()));
+                }
+                try_at = Instant::now() + TRY_EVERY;
+                continue;
+            }
         }
-        for (done, answer) in answers {
-            // Nobody waits any more: the write stands all the same.
-            let _ = done.send(committed.clone().and(answer));
-        }
-        if let Err(error) = committed {
-            for job in batch.drain(..) {
-                let _ = job.done.send(Err(error.clone()));
+        match commit(&mut desk, &batch).await {
+            Ok(answers) => {
+                for (job, answer) in batch.drain(..).zip(answers) {
+                    // Nobody waits any more: the write stands all the same.
+                    let _ = job.done.send(answer);
+                }
+            }
+            Err(error) => {
+                if !failing {
+                    tracing::error!(%error, "the store cannot be written: no payment is taken until it can");
+                    try_at = Instant::now() + TRY_EVERY;
+                }
+                // Before anybody is told, so that whoever asks next is refused.
+                health.send_modify(|health| *health = Err(error.clone()));
+                desk.begin_anew().await;
+                for job in batch.drain(..) {
+                    let _ = job.done.send(Err(error.clone()));
+                }
             }
         }
     }
 }
 
-type Answer = (oneshot::Sender<Result<Written, StoreError>>, Result<Written, StoreError>);
+impl Desk {
+    /// Takes another connection after a failure: where SQLite itself has rolled back, `sqlx` believes that the
+    /// transaction is still open, and would never begin another one.
+    async fn begin_anew(&mut self) {
+        self.responses.forget_count();
+        if let Ok(connection) = self.options.connect().await {
+            self.connection = connection;
+        }
+    }
+
+    /// Whether there is room for what is to come.
+    async fn try_room(&mut self) -> Result<(), StoreError> {
+        let tried = room::make(&mut self.connection).await;
+        if tried.is_err() {
+            self.begin_anew().await;
+        }
+        tried
+    }
+}
 
 /// One transaction. A write of several statements is a savepoint, so that one that is refused leaves nothing behind
-/// and takes nobody with it.
-async fn commit(desk: &mut Desk, batch: &mut Vec<Job>, answers: &mut Vec<Answer>) -> Result<(), StoreError> {
+/// and takes nobody with it. One that fails takes all: SQLite may have rolled everything back, and each write after it
+/// would be a transaction of its own.
+async fn commit(desk: &mut Desk, batch: &[Job]) -> Result<Vec<Result<Written, StoreError>>, StoreError> {
     let now = unix_millis(desk.clock.now());
     let mut transaction = desk.connection.begin_with("BEGIN IMMEDIATE").await?;
-    for job in batch.drain(..) {
+    let mut answers = Vec::with_capacity(batch.len());
+    for job in batch {
         let answer = apply_whole(&mut transaction, &mut desk.responses, &job.write, now).await;
-        answers.push((job.done, answer));
+        match answer {
+            Err(StoreError::Failed(_)) => return answer.map(|_| answers),
+            answer => answers.push(answer),
+        }
     }
     crash_point!("writer.committing");
     transaction.commit().await?;
     crash_point!("writer.committed");
-    Ok(())
+    Ok(answers)
 }
 
 async fn apply_whole(

@@ -84,6 +84,12 @@ impl Gateway {
         assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success(), "{kill}");
     }
 
+    /// From now on, the disk is full for it, or has room again: no file of its may be written to at all.
+    pub(crate) fn disk_is_full(&self, full: bool) {
+        let limit = format!("prlimit --pid {} --fsize={}:", self.child.id(), if full { "0" } else { "unlimited" });
+        assert!(Command::new("sh").args(["-c", &limit]).status().unwrap().success(), "{limit}");
+    }
+
     /// Waits for its end.
     pub(crate) fn exit(&mut self) -> ExitStatus {
         let child = &mut self.child;
@@ -167,7 +173,10 @@ pub(crate) fn free_port() -> SocketAddr {
 type Running = (Child, Arc<Mutex<Vec<u8>>>, JoinHandle<()>);
 
 fn run(folder: &TempDir) -> Running {
-    let mut command = tollgate(folder.path(), &["run", "tollgate.toml"]);
+    // With the signal ignored, a file that must not grow is an error like a full disk, and not the program's end.
+    let mut command = Command::new("sh");
+    command.args(["-c", "trap '' XFSZ; exec \"$0\" run tollgate.toml", env!("CARGO_BIN_EXE_tollgate")]);
+    command.current_dir(folder.path()).env_remove("RUST_LOG").stdin(Stdio::null());
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let mut stderr = child.stderr.take().unwrap();
     let output = Arc::new(Mutex::new(Vec::new()));
