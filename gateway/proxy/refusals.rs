@@ -68,7 +68,9 @@ impl Wording<'_> {
             Limit::Strikes(_) => {
                 ("payer_struck", "Too many of this payer's payments did not settle. Nothing was charged.")
             }
-            Limit::Unpaid(_) | Limit::BadPayments(_) => ("address_limit", "Too many requests from this address."),
+            Limit::Unpaid(_) | Limit::BadPayments(_) | Limit::Keyless(_) => {
+                ("address_limit", "Too many requests from this address.")
+            }
         };
         let seconds = retry_after.as_secs() + 1;
         let window = limit.per().map(|per| humantime::format_duration(per).to_string());

@@ -63,7 +63,8 @@ fn wait(after: Instant, rate: Rate, now: Instant) -> Option<Duration> {
     after.saturating_duration_since(now).checked_sub(rate.per).filter(|wait| !wait.is_zero())
 }
 
-fn prefix(client: IpAddr) -> IpAddr {
+/// What an address is counted by.
+pub(super) fn prefix(client: IpAddr) -> IpAddr {
     match client.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into(),
         v4 @ IpAddr::V4(_) => v4,

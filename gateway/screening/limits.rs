@@ -21,7 +21,7 @@ pub struct Limits {
     pub unpaid: Option<Rate>,
     /// How many bad payments an address may present.
     pub bad_payments: Option<Rate>,
-    /// How many requests an address may make without a key, free routes too.
+    /// How many calls an address may make without a key or a payment, free ones too.
     pub keyless: Option<Rate>,
 }
 
@@ -74,6 +74,8 @@ pub enum Limit {
     Unpaid(Rate),
     /// An address's bad payments.
     BadPayments(Rate),
+    /// An address's calls without a key or a payment.
+    Keyless(Rate),
 }
 
 impl Default for Limits {
@@ -99,6 +101,7 @@ impl Limit {
             Self::Strikes(_) => "strikes",
             Self::Unpaid(_) => "unpaid",
             Self::BadPayments(_) => "bad_payments",
+            Self::Keyless(_) => "keyless",
         }
     }
 
@@ -106,7 +109,7 @@ impl Limit {
     pub const fn per(self) -> Option<Duration> {
         match self {
             Self::Payments(cap) => Some(cap.per),
-            Self::Strikes(rate) | Self::Unpaid(rate) | Self::BadPayments(rate) => Some(rate.per),
+            Self::Strikes(rate) | Self::Unpaid(rate) | Self::BadPayments(rate) | Self::Keyless(rate) => Some(rate.per),
             Self::Unsettled(_) => None,
         }
     }
@@ -121,6 +124,7 @@ impl fmt::Display for Limit {
             Self::Strikes(rate) => write!(f, "{} failed settlements", rate.count),
             Self::Unpaid(rate) => write!(f, "{} unpaid requests", rate.count),
             Self::BadPayments(rate) => write!(f, "{} bad payments", rate.count),
+            Self::Keyless(rate) => write!(f, "{} calls without a key", rate.count),
         }
     }
 }

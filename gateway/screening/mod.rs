@@ -7,6 +7,7 @@
 //! | [`AddressList`] | who must not pay, or who alone may |
 //! | [`HttpScreener`] | the same, asked of somebody else |
 //! | [`Limits`] | how often and how much a payer pays, and what an address may cost us |
+//! | [`FreeCall`] | what an address has free of a route that costs something |
 //! | [`Cap`] | also the mark at which somebody is told |
 //! | [`Tallies`] | what was counted; it lives as long as the process, whatever the rules become |
 
@@ -14,6 +15,7 @@ mod addresses;
 mod admission;
 mod counters;
 mod dollars;
+mod free_calls;
 mod limits;
 mod list;
 mod payer;
@@ -28,6 +30,7 @@ use std::time::Instant;
 pub use admission::Admission;
 pub use counters::Counters;
 pub use dollars::Dollars;
+pub use free_calls::FreeCall;
 pub use limits::{Cap, Exceeded, Limit, Limits, Most, Rate};
 pub use list::{AddressList, ListError, Lists};
 pub use screener::{HttpScreener, NoVerdict, ScreenerSettings};
@@ -145,6 +148,20 @@ impl Screening {
     pub fn challenge(&self, client: Option<IpAddr>, now: Instant) -> Result<(), Exceeded> {
         self.tallies.challenge(&self.rules.limits, client, now)
     }
+
+    /// Counts a call of an address without a key or a payment.
+    ///
+    /// # Errors
+    /// [`Exceeded`] if it had too many.
+    pub fn may_call(&self, client: Option<IpAddr>, now: Instant) -> Result<(), Exceeded> {
+        self.tallies.may_call(&self.rules.limits, client, now)
+    }
+
+    /// Takes one of the calls that an address has free of a route, until the [`FreeCall`] is dropped. None if there is
+    /// none left, or nobody knows the address.
+    pub fn free_call(&self, client: Option<IpAddr>, route: &str, rate: Rate, now: Instant) -> Option<FreeCall> {
+        self.tallies.free_call(client?, route, rate, now)
+    }
 }
 
 #[cfg(test)]
@@ -153,5 +170,43 @@ impl Screening {
     pub(crate) fn of(rules: Rules) -> Self {
         let tallies = Tallies::new(crate::webhook::Events::default(), Counters::new().expect("names differ"));
         Self::new(rules, None, Arc::new(tallies))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const RATE: Rate = Rate { count: 2, per: Duration::from_secs(60) };
+
+    #[test]
+    fn calls_without_a_key_are_counted_by_address_if_there_is_a_limit() {
+        let (client, now) = (Some([192, 0, 2, 1].into()), Instant::now());
+        let limited =
+            Screening::of(Rules { limits: Limits { keyless: Some(RATE), ..Limits::default() }, ..Rules::default() });
+        assert_eq!((limited.may_call(client, now), limited.may_call(client, now)), (Ok(()), Ok(())));
+        let exceeded = Exceeded { limit: Limit::Keyless(RATE), retry_after: RATE.per / 2 };
+        assert_eq!(limited.may_call(client, now), Err(exceeded));
+        assert_eq!(limited.may_call(client, now + RATE.per / 2), Ok(()));
+        assert_eq!(limited.may_call(Some([192, 0, 2, 2].into()), now), Ok(()));
+        // Challenges and bad payments have counts of their own.
+        assert_eq!((limited.challenge(client, now), limited.may_present(client, now)), (Ok(()), Ok(())));
+        let unlimited = Screening::of(Rules::default());
+        for _ in 0..100 {
+            assert_eq!((limited.may_call(None, now), unlimited.may_call(client, now)), (Ok(()), Ok(())));
+        }
+    }
+
+    #[test]
+    fn free_calls_outlive_the_rules_and_nobody_unknown_has_any() {
+        let (client, now) = (Some([192, 0, 2, 1].into()), Instant::now());
+        let before = Screening::of(Rules::default());
+        assert!(before.free_call(None, "GET /a", RATE, now).is_none());
+        before.free_call(client, "GET /a", RATE, now).unwrap().keep();
+        let after = Screening::new(Rules::default(), None, Arc::clone(&before.tallies));
+        after.free_call(client, "GET /a", RATE, now).unwrap().keep();
+        assert!(before.free_call(client, "GET /a", RATE, now).is_none());
     }
 }

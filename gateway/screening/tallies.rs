@@ -6,6 +6,7 @@ use std::time::Instant;
 use serde_json::{Value, json};
 
 use super::addresses::Buckets;
+use super::free_calls::{FreeCall, FreeCalls};
 use super::payer::{Payer, Refusal};
 use super::window::Total;
 use super::{Cap, Counters, Dollars, Exceeded, Limit, Limits, Payment, Rate, Rules};
@@ -21,6 +22,8 @@ pub struct Tallies {
     payers: Mutex<HashMap<Address, Payer>>,
     challenges: Buckets,
     bad_payments: Buckets,
+    keyless: Buckets,
+    free_calls: Arc<FreeCalls>,
     counters: Counters,
     events: Events,
 }
@@ -39,8 +42,8 @@ pub(super) struct Counted {
 impl Tallies {
     /// Empty ones. Alerts are sent to `events`.
     pub fn new(events: Events, counters: Counters) -> Self {
-        let (payers, challenges, bad_payments) = Default::default();
-        Self { payers, challenges, bad_payments, counters, events }
+        let (payers, challenges, bad_payments, keyless, free_calls) = Default::default();
+        Self { payers, challenges, bad_payments, keyless, free_calls, counters, events }
     }
 
     pub(super) fn counters(&self) -> &Counters {
@@ -110,6 +113,15 @@ impl Tallies {
     pub(super) fn challenge(&self, limits: &Limits, client: Option<IpAddr>, now: Instant) -> Result<(), Exceeded> {
         let (Some(rate), Some(client)) = (limits.unpaid, client) else { return Ok(()) };
         self.challenges.take(client, rate, now).map_err(|wait| self.refuse(Limit::Unpaid(rate), wait))
+    }
+
+    pub(super) fn may_call(&self, limits: &Limits, client: Option<IpAddr>, now: Instant) -> Result<(), Exceeded> {
+        let (Some(rate), Some(client)) = (limits.keyless, client) else { return Ok(()) };
+        self.keyless.take(client, rate, now).map_err(|wait| self.refuse(Limit::Keyless(rate), wait))
+    }
+
+    pub(super) fn free_call(&self, client: IpAddr, route: &str, rate: Rate, now: Instant) -> Option<FreeCall> {
+        FreeCalls::take(&self.free_calls, client, route, rate, now)
     }
 
     fn refuse(&self, limit: Limit, retry_after: std::time::Duration) -> Exceeded {

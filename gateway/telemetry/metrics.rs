@@ -146,10 +146,11 @@ impl Metrics {
     /// Counts a payment that did not come as far as the upstream.
     pub fn denied(&self, denial: &Denial) {
         use crate::payment::Shortfall;
+        use crate::screening::Limit;
         match denial {
             // No payment was sent, so none ended.
             Denial::RateLimited(..) | Denial::Exhausted(_) | Denial::Unauthorized(..) => {}
-            Denial::Exceeded(exceeded) if matches!(exceeded.limit, crate::screening::Limit::Unpaid(_)) => {}
+            Denial::Exceeded(exceeded) if matches!(exceeded.limit, Limit::Unpaid(_) | Limit::Keyless(_)) => {}
             Denial::Shortfall(shortfall) if !matches!(shortfall, Shortfall::Payment(_)) => {}
             denial => self.payment(denial.as_str()),
         }

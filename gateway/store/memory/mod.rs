@@ -234,65 +234,6 @@ impl Ledger for MemoryStore {
     }
 }
 
-<<<<<<< HEAD:gateway/store/memory/mod.rs
-=======
-#[async_trait]
-impl KeyStore for MemoryStore {
-    async fn subscription_of(&self, key: &KeyHash) -> Result<Option<Subscription>, StoreError> {
-        let id = self.books().keys.get(&key.0).cloned();
-        match id {
-            Some(id) => self.subscription(&id).await,
-            None => Ok(None),
-        }
-    }
-
-    async fn subscription(&self, id: &SubscriptionId) -> Result<Option<Subscription>, StoreError> {
-        Ok(self.books().subscriptions.get(id).map(|bought| bought.subscription.clone()))
-    }
-
-    async fn current_of(
-        &self,
-        chain: &str,
-        payer: &str,
-        now: SystemTime,
-    ) -> Result<Option<(Subscription, PaymentId)>, StoreError> {
-        let books = self.books();
-        let bought = books.subscriptions.values().filter(|bought| {
-            let it = &bought.subscription;
-            &*it.chain == chain && &*it.payer == payer && it.expires_at > now
-        });
-        let newest = bought.max_by_key(|bought| (bought.created_at, std::cmp::Reverse(bought.subscription.id.clone())));
-        Ok(newest.map(|bought| (bought.subscription.clone(), bought.payment.clone())))
-    }
-
-    async fn lease(&self, id: &SubscriptionId, want: Units) -> Result<Units, StoreError> {
-        self.write(|books| {
-            let Some(bought) = books.subscriptions.get_mut(id) else { return Ok(Units::ZERO) };
-            let taken = bought.subscription.used.saturating_add(bought.leased);
-            let free = bought.subscription.plan.units.and_then(|units| units.checked_sub(taken));
-            let granted = free.unwrap_or(Units::ZERO).min(want);
-            bought.leased = bought.leased.saturating_add(granted);
-            Ok(granted)
-        })
-    }
-
-    async fn report(&self, usages: Vec<Usage>) -> Result<(), StoreError> {
-        self.write(|books| {
-            for usage in usages {
-                let Some(bought) = books.subscriptions.get_mut(&usage.subscription) else { continue };
-                bought.subscription.used = bought.subscription.used.saturating_add(usage.spent);
-                let given_back = usage.spent.saturating_add(usage.returned);
-                bought.leased = bought.leased.checked_sub(given_back).unwrap_or(Units::ZERO);
-                if !bought.is_within() {
-                    return Err(StoreError::Refused("more than the plan has".to_owned()));
-                }
-            }
-            Ok(())
-        })
-    }
-}
-
->>>>>>> c5ad32c (Refuse payments while the store cannot be written):gateway/store/memory.rs
 impl Books {
     /// One payment for each identifier of a payer and offer; a voided one does not count.
     fn check_identifier(&self, record: &Record) -> Result<(), StoreError> {
@@ -305,18 +246,6 @@ impl Books {
         if taken { Err(StoreError::IdentifierTaken(record.id.clone())) } else { Ok(()) }
     }
 
-<<<<<<< HEAD:gateway/store/memory/mod.rs
-=======
-    fn sell(&mut self, payment: &PaymentId, sale: &Sale, created_at: SystemTime) -> Result<(), StoreError> {
-        let (id, taken) = (&sale.subscription.id, || StoreError::Refused("it is there already".to_owned()));
-        let (subscription, payment) = (sale.subscription.clone(), payment.clone());
-        let bought = Bought { subscription, leased: Units::ZERO, payment, created_at };
-        let earlier = self.subscriptions.insert(id.clone(), bought).map(drop);
-        let other = self.keys.insert(sale.key.0, id.clone()).map(drop);
-        if earlier.or(other).is_some() { Err(taken()) } else { Ok(()) }
-    }
-
->>>>>>> c5ad32c (Refuse payments while the store cannot be written):gateway/store/memory.rs
     /// Keeps a response; the oldest make room for it, sixteen at a time.
     fn keep(&mut self, id: &PaymentId, response: StoredResponse, room: u64) {
         let room = usize::try_from(room).unwrap_or(usize::MAX);
