@@ -63,7 +63,7 @@ pub(super) struct Payment {
 }
 
 impl Exchange {
-    /// Whether the request is paid for in money or units, so that it may reach the upstream once only.
+    /// Whether the request is paid for in money, units or free calls, so that it may reach the upstream once only.
     pub(super) fn is_metered(&self) -> bool {
         self.settled.is_some() || !matches!(self.pass, None | Some(Pass::Free))
     }
@@ -87,7 +87,7 @@ impl Exchange {
             Pass::Settled(settled) => {
                 (&settled.presented, settled.receipt.payer.as_deref(), Some(settled.receipt.transaction.clone()))
             }
-            Pass::Free | Pass::Plan(_) => return,
+            Pass::Free | Pass::Trial(_) | Pass::Plan(_) => return,
         };
         let (verify, settle) = if transaction.is_none() { (took, Duration::ZERO) } else { (Duration::ZERO, took) };
         self.payment = Some(Payment {

@@ -45,8 +45,9 @@ const STRIPPED_FROM_UPSTREAM: [&str; 7] = [
 ];
 
 /// What a browser may read of an answer from another origin.
-pub(super) const EXPOSED: &str = "PAYMENT-REQUIRED, X-PAYMENT-REQUIRED, PAYMENT-RESPONSE, X-PAYMENT-RESPONSE, Retry-After, RateLimit, \
-     RateLimit-Policy, X-Quota-Limit, X-Quota-Remaining, X-Quota-Reset, X-Units-Cost";
+pub(super) const EXPOSED: &str = "PAYMENT-REQUIRED, X-PAYMENT-REQUIRED, PAYMENT-RESPONSE, X-PAYMENT-RESPONSE, \
+                                  Retry-After, RateLimit, RateLimit-Policy, X-Quota-Limit, X-Quota-Remaining, \
+                                  X-Quota-Reset, X-Units-Cost";
 
 const PAYER: &str = "X-Tollgate-Payer";
 const PAYMENT_ID: &str = "X-Tollgate-Payment-Id";
@@ -81,7 +82,7 @@ pub(super) fn to_upstream(
     }
     crash_point!("upstream.asking");
     match pass {
-        Pass::Free => Ok(()),
+        Pass::Free | Pass::Trial(_) => Ok(()),
         Pass::Plan(reservation) => {
             let bought = reservation.account().subscription();
             request.insert_header(PLAN, &*bought.plan.name)?;
@@ -103,7 +104,7 @@ pub(super) fn from_upstream(response: &mut ResponseHeader) {
     STRIPPED_FROM_UPSTREAM.iter().for_each(|name| drop(response.remove_header(*name)));
 }
 
-/// Marks an answer that was paid for, in money or units: it is nobody else's, so no shared cache may keep it.
+/// Marks an answer that was paid for, in money, units or free calls: it is nobody else's, so no shared cache may keep it.
 pub(super) fn make_private(response: &mut ResponseHeader, from_browser: bool) -> pingora::Result<()> {
     let kept: Vec<String> = response
         .headers

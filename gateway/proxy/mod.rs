@@ -13,6 +13,7 @@ mod endpoints;
 mod error;
 mod exchange;
 mod facts;
+mod free;
 mod headers;
 mod kept;
 mod keys;
@@ -126,11 +127,7 @@ impl ProxyHttp for Gateway {
                 let details = json!({ "reason": "unlisted_path" });
                 Some(wording().problem(404, "not_found", "There is nothing at this path.", details))
             }
-            Found::Unlisted => {
-                exchange.upstream = snapshot.upstreams.get("").cloned();
-                exchange.pass = Some(Pass::Free);
-                None
-            }
+            Found::Unlisted => self.admit_unlisted(&market, &facts, exchange),
             Found::Route(route) if facts.preflight && !route.access.is_free() => Some(preflight(session.req_header())),
             Found::Route(route) => self.admit(&market, route, &facts, exchange).await,
         };
@@ -189,6 +186,11 @@ impl ProxyHttp for Gateway {
             Some(Pass::Free) => {
                 exchange.outcome = Some(Outcome::Free);
                 return Ok(());
+            }
+            Some(Pass::Trial(call)) => {
+                exchange.outcome = Some(Outcome::Free);
+                free::count(call, response)?;
+                return headers::make_private(response, browser);
             }
             Some(Pass::Plan(reservation)) => {
                 exchange.outcome = Some(Outcome::Keyed);

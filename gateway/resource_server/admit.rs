@@ -3,11 +3,12 @@ use std::sync::Arc;
 
 use http::Method;
 
-use super::screened::for_address;
+use super::screened::{for_address, free_call};
 use super::{Credentials, Denial, Market, Reservation, ResourceServer, Settled, Verified};
 use crate::payment::siwx::SignIn;
 use crate::payment::{Goods, Presented, RequestHash, Shortfall};
 use crate::pricing::{Access, Offer, Route, SettleTiming};
+use crate::screening::FreeCall;
 use crate::store::StoredResponse;
 use crate::x402::facilitator::SettleResponse;
 
@@ -33,6 +34,8 @@ pub struct Call<'a> {
 pub enum Pass {
     /// Nothing is asked.
     Free,
+    /// One of the calls that the address has free; it comes back if the upstream fails.
+    Trial(FreeCall),
     /// Units of a plan are reserved; they come back if the upstream fails.
     Plan(Reservation),
     /// The payment is good; it is to be settled when the upstream has answered well.
@@ -70,6 +73,10 @@ impl ResourceServer {
     /// # Errors
     /// [`Denial`]; the upstream must then not be called.
     pub async fn admit(self: &Arc<Self>, market: &Arc<Market>, call: Call<'_>) -> Result<Admitted, Denial> {
+        let pays = call.payment.is_some() && call.route.access.offer().is_some();
+        if !pays {
+            self.may_call(market, call.key, call.client)?;
+        }
         for_address(market, call.client, call.payment.is_some(), self.decide(market, call)).await
     }
 
@@ -84,7 +91,9 @@ impl ResourceServer {
                 let reserved = self.spend(market, call.credentials, call.route, metering).await;
                 reserved.map(|reserved| Admitted::Pass(Pass::Plan(reserved)))
             }
-            _ => Err(Denial::Shortfall(Shortfall::MissingCredentials)),
+            _ => free_call(market, call)
+                .map(|free| Admitted::Pass(Pass::Trial(free)))
+                .ok_or(Denial::Shortfall(Shortfall::MissingCredentials)),
         }
     }
 

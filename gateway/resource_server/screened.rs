@@ -3,10 +3,10 @@
 use std::net::IpAddr;
 use std::time::Instant;
 
-use super::{Denial, Market, ResourceServer, Settled};
+use super::{Call, Denial, Market, ResourceServer, Settled};
 use crate::money::Address;
 use crate::payment::{Claimed, Presented, Shortfall};
-use crate::screening::{Admission, Dollars, Exceeded, NoVerdict, Payment, Screened};
+use crate::screening::{Admission, Dollars, Exceeded, FreeCall, NoVerdict, Payment, Rate, Screened};
 use crate::store::Claim;
 use crate::x402::facilitator::SettleResponse;
 
@@ -34,6 +34,16 @@ impl Verified {
 }
 
 impl ResourceServer {
+    /// Counts a call that does not pay for its address, unless it has one of our keys. What only looks like one is none:
+    /// anybody could write it to be counted by nobody.
+    ///
+    /// # Errors
+    /// [`Denial::Exceeded`] if the address had too many.
+    pub fn may_call(&self, market: &Market, key: Option<&str>, client: Option<IpAddr>) -> Result<(), Denial> {
+        let has_key = key.is_some_and(|key| self.keys.recognise(key).is_some());
+        if has_key { Ok(()) } else { Ok(market.screening.may_call(client, Instant::now())?) }
+    }
+
     /// Has a claimed payment verified and its payer screened. One that is settled first (`upfront`) is not verified, unless
     /// nobody but the facilitator can say who pays and there are rules about that.
     /// With a receipt if its money is here already.
@@ -103,6 +113,18 @@ pub(super) async fn for_address<T>(
         _ => {}
     }
     result
+}
+
+/// One of the calls that its address has free of a route. None for a call that came with something to pay it by: if that
+/// is no good, its sender should know.
+pub(super) fn free_call(market: &Market, call: Call<'_>) -> Option<FreeCall> {
+    let free = call.route.free_calls?;
+    if call.key.is_some() || call.payment.is_some() || call.sign_in.is_some() {
+        return None;
+    }
+    let route = format!("{} {}", call.route.methods, call.route.pattern.as_str());
+    let rate = Rate { count: free.calls, per: free.per };
+    market.screening.free_call(call.client, &route, rate, Instant::now())
 }
 
 /// Who pays: what is signed goes before what is said.
