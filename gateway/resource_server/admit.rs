@@ -74,10 +74,16 @@ impl ResourceServer {
     /// [`Denial`]; the upstream must then not be called.
     pub async fn admit(self: &Arc<Self>, market: &Arc<Market>, call: Call<'_>) -> Result<Admitted, Denial> {
         let pays = call.payment.is_some() && call.route.access.offer().is_some();
-        if !pays {
-            self.may_call(market, call.key, call.client)?;
+        let by_plan = call.route.access.metering().is_some() && !call.credentials.is_empty();
+        if !pays && !by_plan {
+            self.may_call(market, call.credentials.key, call.client)?;
         }
-        for_address(market, call.client, call.payment.is_some(), self.decide(market, call)).await
+        let admitted = for_address(market, call.client, call.payment.is_some(), self.decide(market, call)).await;
+        // What was shown turned out to be nothing.
+        if !pays && by_plan && matches!(admitted, Err(Denial::Shortfall(_) | Denial::Unauthorized(..))) {
+            self.may_call(market, call.credentials.key, call.client)?;
+        }
+        admitted
     }
 
     async fn decide(self: &Arc<Self>, market: &Arc<Market>, call: Call<'_>) -> Result<Admitted, Denial> {

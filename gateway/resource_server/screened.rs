@@ -40,7 +40,8 @@ impl ResourceServer {
     /// # Errors
     /// [`Denial::Exceeded`] if the address had too many.
     pub fn may_call(&self, market: &Market, key: Option<&str>, client: Option<IpAddr>) -> Result<(), Denial> {
-        let has_key = key.is_some_and(|key| self.keys.recognise(key).is_some());
+        let is_ours = |key| self.keys.recognise(key).is_some() || self.accounts.may_be_imported(&KeyHash::of(key));
+        let has_key = key.is_some_and(is_ours);
         if has_key { Ok(()) } else { Ok(market.screening.may_call(client, Instant::now())?) }
     }
 
@@ -119,7 +120,7 @@ pub(super) async fn for_address<T>(
 /// is no good, its sender should know.
 pub(super) fn free_call(market: &Market, call: Call<'_>) -> Option<FreeCall> {
     let free = call.route.free_calls?;
-    if call.key.is_some() || call.payment.is_some() || call.sign_in.is_some() {
+    if !call.credentials.is_empty() || call.payment.is_some() {
         return None;
     }
     let route = format!("{} {}", call.route.methods, call.route.pattern.as_str());
