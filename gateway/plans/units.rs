@@ -73,6 +73,11 @@ impl Units {
         Self::from_thousandths(self.0.saturating_add(other.0))
     }
 
+    /// That many times as much, or nothing if it is beyond the range.
+    pub fn checked_mul(self, times: u64) -> Option<Self> {
+        self.0.checked_mul(times).filter(|thousandths| *thousandths <= Self::MAX.0).map(Self)
+    }
+
     /// The difference, or nothing if there is less than `other`.
     pub fn checked_sub(self, other: Self) -> Option<Self> {
         self.0.checked_sub(other.0).map(Self)
@@ -117,6 +122,15 @@ mod tests {
         for bad in ["", "-1", "1e3", ".5", "5.", "inf"] {
             assert_eq!(Units::parse(bad), Err(UnitsError::NotDecimal), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_multiple_is_exact_or_none() {
+        assert_eq!(Units(5).checked_mul(1001), Some(Units(5005)));
+        assert_eq!(Units(5).checked_mul(0), Some(Units::ZERO));
+        assert_eq!(Units(1).checked_mul(Units::MAX.0), Some(Units::MAX));
+        assert_eq!(Units(1).checked_mul(Units::MAX.0 + 1), None);
+        assert_eq!(Units(3).checked_mul(u64::MAX / 2), None);
     }
 
     #[test]

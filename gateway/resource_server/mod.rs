@@ -35,6 +35,9 @@ mod signing_in;
 #[cfg(test)]
 mod spending;
 mod standing;
+#[cfg(test)]
+mod streaming;
+mod tab;
 mod wallet;
 
 use std::sync::Arc;
@@ -56,6 +59,7 @@ pub use resolve::Chains;
 pub use screened::Verified;
 pub use settle::Unsettled;
 pub use standing::{Labels, Standing};
+pub use tab::{Ended, Tab};
 pub use wallet::Holding;
 
 use crate::clock::{Clock, unix_seconds};

@@ -6,6 +6,7 @@ use std::time::Instant;
 use super::{Call, Denial, Market, ResourceServer, Settled};
 use crate::money::Address;
 use crate::payment::{Claimed, Presented, Shortfall};
+use crate::plans::KeyHash;
 use crate::screening::{Admission, Dollars, Exceeded, FreeCall, NoVerdict, Payment, Rate, Screened};
 use crate::store::Claim;
 use crate::x402::facilitator::SettleResponse;
