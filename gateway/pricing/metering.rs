@@ -1,6 +1,6 @@
 use http::HeaderName;
 
-use crate::plans::Units;
+use crate::plans::{Units, UnitsError};
 
 /// What a call takes of a plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,5 +33,40 @@ impl Metering {
     pub fn reserved(&self) -> Units {
         let call = self.reported.as_ref().map_or(self.units, |reported| reported.units_max.max(self.units));
         call.max(self.per_byte.unwrap_or(Units::ZERO))
+    }
+}
+
+impl Reported {
+    /// What the header's value says, but at most `units_max`.
+    ///
+    /// # Errors
+    /// [`UnitsError`] if it is not a decimal number of units.
+    pub fn read(&self, value: &str) -> Result<Units, UnitsError> {
+        // A word of programs: the underscores are for people.
+        match Units::parse(value).map(|units| units.min(self.units_max)) {
+            _ if value.contains('_') => Err(UnitsError::NotDecimal),
+            Err(UnitsError::TooLarge) => Ok(self.units_max),
+            read => read,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_is_a_decimal_number_and_has_a_bound() {
+        let units = Units::from_thousandths;
+        let reported = Reported { header: HeaderName::from_static("x-units"), units_max: units(5000) };
+        for (value, said) in
+            [("0", 0), ("0.25", 250), ("5", 5000), ("5.001", 5000), ("007", 5000), ("99999999999999999999", 5000)]
+        {
+            assert_eq!(reported.read(value), Ok(units(said)), "{value}");
+        }
+        for bad in ["", " ", "-1", "+1", "1e3", "0x1", ".5", "1.", "1,5", "NaN", "inf", "1_000", "1 2"] {
+            assert_eq!(reported.read(bad), Err(UnitsError::NotDecimal), "{bad:?}");
+        }
+        assert_eq!(reported.read("0.0005"), Err(UnitsError::TooPrecise));
     }
 }

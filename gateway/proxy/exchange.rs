@@ -7,6 +7,7 @@ use pingora::http::ResponseHeader;
 use super::Snapshot;
 use super::facts::Facts;
 use super::kept::Kept;
+use super::meter::Meter;
 use super::upstream::Upstream;
 use crate::crash::crash_point;
 use crate::payment::PaymentId;
@@ -30,6 +31,8 @@ pub struct Exchange {
     pub(super) earned: bool,
     /// What the upstream gave, for a repeat.
     pub(super) kept: Option<Kept>,
+    /// Has the answer paid byte by byte.
+    pub(super) meter: Option<Meter>,
     /// The body that leaves in place of the upstream's, which is only kept.
     pub(super) instead: Option<Option<Bytes>>,
     /// Why the upstream's answer may not leave.

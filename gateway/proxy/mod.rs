@@ -5,23 +5,29 @@
 //! | `request_filter` | facts, route, admission; our own answers |
 //! | `upstream_peer`, `upstream_request_filter` | where to, and with which headers |
 //! | `response_filter` | settle, then release: nothing has left before it is done |
+//! | `response_body_filter` | keep it for a repeat; take units for each byte |
 //! | `fail_to_proxy` | the answer in place of an upstream's that may not leave, or that never came |
 //! | `logging` | delivered or not; the payment's event |
 
 mod answer;
+mod ending;
 mod endpoints;
 mod error;
 mod exchange;
 mod facts;
+mod frames;
 mod free;
 mod headers;
 mod kept;
 mod keys;
+mod meter;
+mod metering;
 mod recovery;
 mod refusals;
 mod sign_in;
 mod standing;
 mod status;
+mod unsent;
 mod upstream;
 mod withheld;
 mod wording;
@@ -47,6 +53,7 @@ use self::answer::Answer;
 use self::error::Wanted;
 use self::facts::{Facts, check_lost_length};
 use self::kept::Kept;
+use self::meter::UNPAID;
 use self::withheld::WITHHELD;
 use self::wording::Wording;
 use crate::payment::{Chargeable, chargeable};
@@ -173,6 +180,7 @@ impl ProxyHttp for Gateway {
         exchange: &mut Exchange,
     ) -> pingora::Result<()> {
         headers::from_upstream(response);
+        let report = exchange.take_report(response);
         let verdict = chargeable(response.status);
         if verdict == Chargeable::Interim {
             return Ok(());
@@ -194,14 +202,15 @@ impl ProxyHttp for Gateway {
             }
             Some(Pass::Plan(reservation)) => {
                 exchange.outcome = Some(Outcome::Keyed);
+                headers::make_private(response, browser)?;
                 // The upstream's own failures are not the buyer's; dropped, the units come back.
                 if !response.status.is_server_error() {
-                    let standing = reservation.commit();
+                    let standing = exchange.charge(&self.server, reservation, report, response);
                     for (name, value) in standing::headers(&standing, self.server.clock().now()) {
                         response.insert_header(name, value)?;
                     }
                 }
-                return headers::make_private(response, browser);
+                return Ok(());
             }
             Some(Pass::Verified(_)) if verdict == Chargeable::No => {
                 exchange.outcome = Some(Outcome::UpstreamFailed);
@@ -227,11 +236,14 @@ impl ProxyHttp for Gateway {
 
     fn response_body_filter(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         body: &mut Option<Bytes>,
         end_of_stream: bool,
         exchange: &mut Exchange,
     ) -> pingora::Result<Option<Duration>> {
+        if let Some(meter) = &mut exchange.meter {
+            meter.pass(session, body)?;
+        }
         // Larger than what is kept: it streams on all the same.
         if exchange.kept.as_mut().is_some_and(|kept| !kept.add(body.as_ref(), end_of_stream)) {
             exchange.kept = None;
@@ -281,6 +293,11 @@ impl ProxyHttp for Gateway {
     }
 
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, exchange: &mut Exchange) -> FailToProxy {
+        if let Some(meter) = exchange.meter.take_if(|meter| meter.ended()) {
+            let purchase = exchange.snapshot.as_ref().map(|snapshot| snapshot.market.prices.endpoint_url("purchase"));
+            ending::end(session, meter, &purchase.unwrap_or_default()).await;
+            return FailToProxy { error_code: 0, can_reuse_downstream: false };
+        }
         let answer = if session.response_written().is_some() { None } else { self.failure(error, exchange) };
         let error_code = answer.as_ref().map_or(0, |answer| answer.status.as_u16());
         if let Some(answer) = answer
@@ -291,8 +308,8 @@ impl ProxyHttp for Gateway {
         FailToProxy { error_code, can_reuse_downstream: false }
     }
 
-    fn suppress_error_log(&self, _: &Session, exchange: &Exchange, _: &Error) -> bool {
-        exchange.denial.is_some()
+    fn suppress_error_log(&self, _: &Session, exchange: &Exchange, error: &Error) -> bool {
+        exchange.denial.is_some() || *error.etype() == UNPAID
     }
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, exchange: &mut Exchange) {

@@ -10,6 +10,7 @@ use governor::middleware::StateInformationMiddleware;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
 
+use super::accounts::Subject;
 use super::standing::{Labels, Standing};
 use crate::plans::{Plan, Subscription, Units};
 use crate::pricing::Route;
@@ -54,6 +55,8 @@ pub struct Grant {
     pub credential: Arc<str>,
     /// Whose units are spent.
     pub account: Arc<Account>,
+    /// What was shown, to look it up again.
+    pub(super) subject: Subject,
     generation: u32,
 }
 
@@ -97,6 +100,12 @@ impl Account {
             subscription,
             changed,
         }
+    }
+
+    /// Whether what is set aside here is soon used up by so many units, and the store may have more.
+    pub(super) fn is_low(&self, ahead: u64) -> bool {
+        let limited = self.subscription.units.is_some();
+        limited && self.leased.load(Ordering::Relaxed) < ahead && !self.is_dry()
     }
 
     /// What was bought.
@@ -196,23 +205,25 @@ impl Account {
         }
     }
 
-    fn count(&self, credential: &Arc<str>, route: &Arc<Route>, units: Units) {
+    /// Counts a call, or units of one that was counted before.
+    fn count(&self, grant: &Grant, route: &Arc<Route>, calls: u64, units: Units) {
+        let credential = &grant.credential;
         let mut tally = lock(&self.tally);
         let same = |it: &&mut Tallied| Arc::ptr_eq(&it.route, route) && Arc::ptr_eq(&it.credential, credential);
         match tally.iter_mut().find(same) {
-            Some(it) => (it.calls, it.units) = (it.calls + 1, it.units.saturating_add(units)),
+            Some(it) => (it.calls, it.units) = (it.calls + calls, it.units.saturating_add(units)),
             None => {
                 let (credential, route) = (Arc::clone(credential), Arc::clone(route));
-                tally.push(Tallied { credential, route, calls: 1, units });
+                tally.push(Tallied { credential, route, calls, units });
             }
         }
     }
 }
 
 impl Grant {
-    pub(super) fn new(credential: Arc<str>, account: Arc<Account>) -> Self {
+    pub(super) fn new(subject: Subject, credential: Arc<str>, account: Arc<Account>) -> Self {
         let generation = account.generation.load(Ordering::Acquire);
-        Self { credential, account, generation }
+        Self { credential, account, subject, generation }
     }
 
     /// Whether it is still to be believed.
@@ -245,19 +256,40 @@ impl Reservation {
 
     /// The call was served for so many units, at most those that were reserved; the rest is given back.
     pub fn commit_at(mut self, cost: Units) -> Standing {
-        let reserved = std::mem::take(&mut self.cost);
-        let cost = cost.min(reserved);
+        self.spend(1, cost)
+    }
+
+    /// Spends a part of what is reserved, for so many calls; all of it if `cost` is more.
+    pub(super) fn spend(&mut self, calls: u64, cost: Units) -> Standing {
+        let cost = cost.min(self.cost);
+        self.cost = self.cost.saturating_sub(cost);
         let account = self.account();
-        account.give_back(reserved.saturating_sub(cost));
-        account.count(&self.grant.credential, &self.route, cost);
+        account.count(&self.grant, &self.route, calls, cost);
         account.use_up(cost);
         account.standing(cost, self.rate_left)
+    }
+
+    /// Gives back what is reserved and not spent.
+    pub(super) fn give_back(&mut self) {
+        let rest = std::mem::take(&mut self.cost);
+        self.grant.account.give_back(rest);
+    }
+
+    /// Reserves more, which was just taken from the account.
+    pub(super) fn grow(&mut self, more: Units) {
+        self.cost = self.cost.saturating_add(more);
+    }
+
+    /// Goes on with what the credential leads to now.
+    pub(super) fn go_on_with(&mut self, grant: Arc<Grant>) {
+        self.give_back();
+        self.grant = grant;
     }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        self.grant.account.give_back(self.cost);
+        self.give_back();
     }
 }
 

@@ -123,7 +123,7 @@ impl Accounts {
         };
         let Some(holder) = holder else { return Ok(Found::NoSubscription) };
         let Some(account) = self.account(holder).await? else { return Ok(Found::NoSubscription) };
-        let grant = Arc::new(Grant::new(credential, account));
+        let grant = Arc::new(Grant::new(subject.clone(), credential, account));
         // What changed while it was read may have been what was read: then it is good for this request alone.
         if epoch == self.epoch.load(Ordering::Acquire) {
             self.grants.insert(subject, Arc::clone(&grant));
@@ -161,11 +161,25 @@ impl Accounts {
         if account.is_dry() {
             return Ok(false);
         }
+        self.lease(account, cost).await?;
+        Ok(account.take(cost))
+    }
+
+    /// Sets a further block aside before it is needed. Does nothing while somebody else is at it.
+    pub(super) async fn lease_ahead(&self, account: &Account, cost: Units) -> Result<(), StoreError> {
+        match account.leasing.try_lock() {
+            Ok(_leasing) if account.is_low(ahead(cost)) => self.lease(account, cost).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// Sets a block of units aside. The caller holds `leasing`.
+    async fn lease(&self, account: &Account, cost: Units) -> Result<(), StoreError> {
         let subscription = account.subscription();
         let plan = subscription.units.unwrap_or(Units::ZERO).thousandths();
         let want = Units::from_thousandths(cost.thousandths().saturating_mul(BLOCK_CALLS).max(plan / 100));
         account.fill(self.store.lease(&subscription.id, want).await?, want);
-        Ok(account.take(cost))
+        Ok(())
     }
 
     /// Makes everything in memory of a holder be read again; what they bought anew is in force when this is ready.
@@ -246,6 +260,11 @@ impl Usage {
     fn is_nothing(&self) -> bool {
         self.spent == Units::ZERO && self.returned == Units::ZERO && self.calls.is_empty()
     }
+}
+
+/// A further block is due when a quarter of one is left.
+pub(super) fn ahead(cost: Units) -> u64 {
+    cost.thousandths().saturating_mul(BLOCK_CALLS / 4)
 }
 
 /// Whether the units in memory are still those of the subscription.

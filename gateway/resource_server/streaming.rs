@@ -16,8 +16,8 @@ fn units(thousandths: u64) -> Units {
 
 impl Shop {
     async fn tab(&self, key: &str, own: Units) -> Tab {
-        let reservation = self.server.spend(key, own.max(per_byte())).await.unwrap();
-        self.server.open_tab(reservation, own, per_byte())
+        let reservation = self.reserve(key, own.max(per_byte())).await.unwrap();
+        self.server.open_tab(reservation, own, per_byte()).0
     }
 }
 
@@ -26,7 +26,7 @@ async fn a_call_takes_what_it_took_and_gives_the_rest_back() {
     let (shop, nano) = (Shop::open().await, nano());
     let key = shop.key(&nano, 1).await;
     for (reserved, took, used) in [(50_000, 20_000, 20_000), (50_000, 0, 20_000), (1, 90_000, 20_001)] {
-        shop.server.spend(&key, units(reserved)).await.unwrap().commit_at(units(took));
+        shop.reserve(&key, units(reserved)).await.unwrap().commit_at(units(took));
         assert_eq!(shop.used(&key).await, units(used), "{took} of {reserved}");
     }
     shop.spend(&key, units(79_999)).await.unwrap();

@@ -1,8 +1,9 @@
 use std::sync::Arc;
-use std::time::SystemTime;
 
-use super::{Account, Reservation, ResourceServer};
+use super::accounts::{Found, ahead};
+use super::{Reservation, ResourceServer, Standing};
 use crate::plans::{Allowance, Units, allow};
+use crate::store::StoreError;
 
 /// What a plan pays while an answer streams: units for each byte, taken before the byte leaves.
 ///
@@ -42,10 +43,10 @@ impl Ended {
 impl ResourceServer {
     /// Charges what the call takes by itself, gives back what was reserved above that, and opens a tab for the bytes
     /// that follow.
-    pub fn open_tab(self: &Arc<Self>, mut reservation: Reservation, own: Units, per_byte: Units) -> Tab {
-        reservation.spend(own);
+    pub fn open_tab(self: &Arc<Self>, mut reservation: Reservation, own: Units, per_byte: Units) -> (Tab, Standing) {
+        let standing = reservation.spend(1, own);
         reservation.give_back();
-        Tab { server: Arc::clone(self), reserved: reservation, per_byte }
+        (Tab { server: Arc::clone(self), reserved: reservation, per_byte }, standing)
     }
 }
 
@@ -68,12 +69,19 @@ impl Tab {
     /// # Panics
     /// On a runtime of a single thread: if the memory has not enough, this waits for the store.
     pub fn reserve(&mut self, bytes: u64) -> Result<(), Ended> {
-        self.reserved.account().over(self.server.clock.now()).map_or(Ok(()), Err)?;
+        if !self.reserved.grant().is_current() {
+            self.look_again()?;
+        }
+        let account = self.reserved.account();
+        if allow(account.subscription().expires_at, self.server.clock.now()) == Allowance::Expired {
+            return Err(Ended::Expired);
+        }
         let cost = self.per_byte.checked_mul(bytes).ok_or(Ended::QuotaExhausted)?;
-        if !self.reserved.grow(cost) {
+        if !account.take(cost) {
             self.wait_for(cost)?;
         }
-        if self.reserved.account().is_low(cost) {
+        self.reserved.grow(cost);
+        if self.reserved.account().is_low(ahead(cost)) {
             self.lease_ahead(cost);
         }
         Ok(())
@@ -81,23 +89,34 @@ impl Tab {
 
     /// Charges bytes that leave, out of what is reserved for them.
     pub fn commit(&mut self, bytes: u64) {
-        self.reserved.spend(self.per_byte.checked_mul(bytes).unwrap_or(Units::MAX));
+        self.reserved.spend(0, self.per_byte.checked_mul(bytes).unwrap_or(Units::MAX));
+    }
+
+    /// What the credential leads to now: the key was revoked, or another plan was bought meanwhile.
+    fn look_again(&mut self) -> Result<(), Ended> {
+        let subject = self.reserved.grant().subject.clone();
+        match self.now(self.server.accounts.find(subject))? {
+            Found::Grant(grant) => {
+                self.reserved.go_on_with(grant);
+                Ok(())
+            }
+            Found::NoKey | Found::NoSubscription => Err(Ended::Revoked),
+        }
+    }
+
+    fn wait_for(&self, cost: Units) -> Result<(), Ended> {
+        let account = self.reserved.account();
+        if self.now(self.server.accounts.take(account, cost))? { Ok(()) } else { Err(Ended::QuotaExhausted) }
     }
 
     /// The body filters of the proxy cannot wait, and the store makes one wait. It happens once for a block of units
     /// and only if the block before was used up faster than the next could be leased, so the other tasks of this
     /// thread are handed to another one meanwhile.
-    fn wait_for(&mut self, cost: Units) -> Result<(), Ended> {
-        let Self { server, reserved, .. } = self;
-        let grown = tokio::task::block_in_place(|| server.runtime.block_on(reserved.grow_from(&server.accounts, cost)));
-        match grown {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(Ended::QuotaExhausted),
-            Err(error) => {
-                tracing::error!(%error, "the store failed while an answer streamed");
-                Err(Ended::StoreFailed)
-            }
-        }
+    fn now<T>(&self, asked: impl Future<Output = Result<T, StoreError>>) -> Result<T, Ended> {
+        tokio::task::block_in_place(|| self.server.runtime.block_on(asked)).map_err(|error| {
+            tracing::error!(%error, "the store failed while an answer streamed");
+            Ended::StoreFailed
+        })
     }
 
     fn lease_ahead(&self, cost: Units) {
@@ -107,15 +126,5 @@ impl Tab {
                 tracing::error!(%error, "units could not be set aside");
             }
         });
-    }
-}
-
-impl Account {
-    /// Why its holder is served no more, if so. Asked before each piece of an answer that is paid by the byte.
-    pub(super) fn over(&self, now: SystemTime) -> Option<Ended> {
-        match allow(self.subscription().expires_at, now) {
-            Allowance::Expired => Some(Ended::Expired),
-            Allowance::Allowed => None,
-        }
     }
 }
