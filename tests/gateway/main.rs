@@ -18,6 +18,7 @@ mod hostile;
 mod http2;
 mod keyless;
 mod limits;
+mod metering;
 mod methods;
 mod money_failures;
 mod money_order;

@@ -80,7 +80,8 @@ impl<S: Read + Write> Wire<S> {
 
     /// Some bytes, unless the connection ends without any.
     pub(crate) fn try_bytes(&mut self) -> Option<Vec<u8>> {
-        matches!(self.reader.fill(), Ok(1..)).then(|| std::mem::take(&mut self.reader.buffer))
+        let some = !self.reader.buffer.is_empty() || matches!(self.reader.fill(), Ok(1..));
+        some.then(|| std::mem::take(&mut self.reader.buffer))
     }
 
     /// The next answer, unless the connection ends without one.
