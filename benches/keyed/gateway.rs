@@ -1,0 +1,126 @@
+//! The program that is measured, in a folder of its own.
+
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant, SystemTime};
+
+use serde_json::Value;
+use tempfile::TempDir;
+use tollgate::clock::unix_seconds;
+use tollgate::sandbox::DemoWallet;
+
+use super::Result;
+use super::cpu::{self, Pinning};
+use super::upstream::Neighbours;
+use super::wire::{Wire, get};
+
+/// How long it may take to start.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A running gateway. It is killed when this is dropped.
+#[derive(Debug)]
+pub(super) struct Gateway {
+    child: Child,
+    folder: TempDir,
+    pub(super) addr: SocketAddr,
+    admin: SocketAddr,
+}
+
+impl Gateway {
+    pub(super) async fn start(neighbours: &Neighbours, pinned: &Pinning) -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let (addr, admin) = (free_port()?, free_port()?);
+        let file = folder.path().join("tollgate.toml");
+        fs::write(&file, config(addr, admin, neighbours))?;
+        let log = File::create(folder.path().join("log"))?;
+        let mut command = pinned.gateway(env!("CARGO_BIN_EXE_tollgate"));
+        let child = command.arg("run").arg(&file).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn()?;
+        let mut gateway = Self { child, folder, addr, admin };
+        gateway.wait().await?;
+        Ok(gateway)
+    }
+
+    async fn wait(&mut self) -> Result<()> {
+        let end = Instant::now() + PATIENCE;
+        while Instant::now() < end && self.child.try_wait()?.is_none() {
+            if let Ok(mut wire) = Wire::to(self.admin).await
+                && wire.ask(&get("/readyz", "")).await.is_ok_and(|answer| answer.status() == "200")
+            {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let log = fs::read_to_string(self.folder.path().join("log"))?;
+        Err(format!("the gateway did not start:\n{log}").into())
+    }
+
+    /// Buys a plan with play money; its key.
+    pub(super) async fn buy(&self, plan: &str) -> Result<String> {
+        let target = format!("/x402/purchase?plan={plan}");
+        let mut wire = Wire::to(self.addr).await?;
+        let challenge = wire.ask(&get(&target, "")).await?;
+        let required = challenge.header("payment-required").ok_or("the plan is not offered")?;
+        let payment = DemoWallet::random()?.pay(required.as_bytes(), unix_seconds(SystemTime::now()))?;
+        let sold = wire.ask(&get(&target, &format!("PAYMENT-SIGNATURE: {}", payment.header))).await?.ok()?;
+        let body: Value = serde_json::from_slice(sold.body)?;
+        Ok(body.get("apiKey").and_then(Value::as_str).ok_or("the sale gave no key")?.to_owned())
+    }
+
+    /// How many units of a key's plan are used.
+    pub(super) async fn used(&self, key: &str) -> Result<u64> {
+        let mut wire = Wire::to(self.addr).await?;
+        let status = wire.ask(&get("/x402/status", &format!("X-API-KEY: {key}"))).await?.ok()?;
+        let body: Value = serde_json::from_slice(status.body)?;
+        Ok(body.pointer("/quota/used").and_then(Value::as_u64).ok_or("the status tells no units")?)
+    }
+
+    /// The processor time that it has had.
+    pub(super) fn time(&self) -> Result<Duration> {
+        cpu::time_of(self.child.id())
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn free_port() -> Result<SocketAddr> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+}
+
+/// A plan that never ends: what is measured is the counting, not the refusal.
+fn config(addr: SocketAddr, admin: SocketAddr, neighbours: &Neighbours) -> String {
+    let Neighbours { upstream, facilitator } = neighbours;
+    format!(
+        r#"
+[server]
+listen = ["{addr}"]
+admin = "{admin}"
+public_url = "https://api.example.com"
+unlisted = "deny"
+threads = 1
+[upstream]
+url = "http://{upstream}"
+[facilitator]
+url = "{facilitator}"
+[pay_to]
+base = "0x209693Bc6afc0C5328bA36FaF03C514EF312287C"
+[[routes]]
+path = "/plain"
+free = true
+[[routes]]
+path = "/keyed"
+units = 1
+[[plans]]
+name = "bench"
+price = "$1"
+units = 1_000_000_000
+duration = "30d"
+rate = "1_000_000/s"
+"#
+    )
+}
