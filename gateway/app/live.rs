@@ -6,16 +6,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use http::HeaderValue;
+use http::{HeaderValue, StatusCode};
 
 use crate::chain;
-use crate::config::{self, Config, FacilitatorConfig, Loaded, Omission, Watcher, unchangeable};
+use crate::config::{self, Config, FacilitatorConfig, JwtConfig, Loaded, Omission, Watcher, unchangeable};
 use crate::facilitator::{Facilitator, RemoteFacilitator, RemoteSettings, SetupError};
 use crate::payment::Unproven;
-use crate::plans::OnRepurchase;
+use crate::plans::TokenVerifier;
 use crate::pricing::Kinds;
 use crate::proxy::{Snapshot, Upstream};
-use crate::resource_server::{Chains, Desk, Market, Risk, SubscriptionTerms};
+use crate::resource_server::{Chains, Desk, Market, Proofs, Risk, SubscriptionTerms};
 use crate::screening::Screening;
 use crate::telemetry::{Metrics, Timed};
 
@@ -65,8 +65,7 @@ impl Keeper {
         watcher.also(&config.payers.files);
         let market = market(&config, prices, facilitator.as_ref(), door.screening(&config.payers));
         let upstreams = upstreams(&config, &HashMap::new()).await;
-        let key_headers = config.keys.headers.clone();
-        let live = Arc::new(ArcSwap::from_pointee(Snapshot { market, upstreams, key_headers }));
+        let live = Arc::new(ArcSwap::from_pointee(snapshot(&config, market, upstreams)));
         let started = config.clone();
         let path = path.to_owned();
         Ok(Self { path, started, config, kinds, facilitator, omissions, live, metrics, watcher, door })
@@ -177,9 +176,14 @@ impl Keeper {
         let upstreams = upstreams(&self.config, &self.live.load().upstreams).await;
         let screening = self.door.screening(&self.config.payers);
         let market = market(&self.config, prices, self.facilitator.as_ref(), screening);
-        let key_headers = self.config.keys.headers.clone();
-        self.live.store(Arc::new(Snapshot { market, upstreams, key_headers }));
+        self.live.store(Arc::new(snapshot(&self.config, market, upstreams)));
     }
+}
+
+fn snapshot(config: &Config, market: Arc<Market>, upstreams: HashMap<Arc<str>, Arc<Upstream>>) -> Snapshot {
+    let (key_headers, key_query) = (config.keys.headers.clone(), config.keys.query.clone());
+    let admin_token = config.server.admin_token.clone();
+    Snapshot { market, upstreams, key_headers, key_query, admin_token }
 }
 
 pub(super) fn market(
@@ -189,6 +193,7 @@ pub(super) fn market(
     screening: Arc<Screening>,
 ) -> Arc<Market> {
     let (kept, facilitator) = (&config.store.kept, config.facilitator.as_ref());
+    let sold = &config.subscriptions;
     let risk = Risk {
         resolve_timeout: facilitator.map_or(Duration::ZERO, |facilitator| facilitator.resolve_timeout),
         unproven: facilitator.map_or(Unproven::Hold, |facilitator| facilitator.unproven_settlement),
@@ -203,13 +208,21 @@ pub(super) fn market(
         quote_ttl: config.server.quote_ttl,
         key_prefix: Arc::clone(&config.keys.prefix),
         terms: SubscriptionTerms {
-            on_repurchase: OnRepurchase::Replace,
-            keys_max: 16,
-            exhausted_is_403: false,
-            status_by_address: false,
+            on_repurchase: sold.on_repurchase,
+            keys_max: sold.keys_max,
+            exhausted_is_403: sold.exhausted_status == StatusCode::FORBIDDEN,
+            status_by_address: sold.status_by_address,
         },
+        proofs: Proofs::new(config.jwt.as_ref().and_then(verifier)),
         screening,
     })
+}
+
+/// What checks the operator's tokens. A checked configuration has a key that can be used.
+fn verifier(jwt: &JwtConfig) -> Option<TokenVerifier> {
+    let (issuer, audience) = (jwt.issuer.as_deref(), jwt.audience.as_deref());
+    let verifier = TokenVerifier::new(jwt.public_key.reveal(), issuer, audience, &jwt.claim);
+    verifier.inspect_err(|error| tracing::error!(%error, "no tokens are taken")).ok()
 }
 
 /// The chains that a configuration has an RPC server for. One that cannot be asked is as good as none.

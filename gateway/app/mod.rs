@@ -42,8 +42,6 @@ const BUFFERS: (usize, usize) = (8 * 1024, 8 * 1024);
 
 /// How often spent units are written down.
 const WRITE_DOWN_EVERY: Duration = Duration::from_secs(1);
-/// How long it is kept what was called with which key.
-const USAGE_KEPT: Duration = Duration::from_secs(400 * 24 * 3600);
 /// How often changes are heard of that other processes made to keys and plans: a revoked key stops within a second.
 const FOLLOW_EVERY: Duration = Duration::from_millis(300);
 /// How often it is asked whether a payment of unknown outcome is due.
@@ -134,7 +132,7 @@ async fn assemble(
     let retention = Retention {
         responses_bytes_max: kept.replay_disk_bytes_max,
         payments: Some(kept.retention),
-        usage: Some(USAGE_KEPT),
+        usage: Some(config.subscriptions.usage_retention),
     };
     let store = Arc::new(SqliteStore::open(&config.store.path, retention, Arc::clone(&clock)).await?);
     let ledger: Arc<dyn Ledger> = Arc::<SqliteStore>::clone(&store);

@@ -13,9 +13,9 @@ use pingora::proxy::Session;
 use super::headers::STRIPPED;
 use super::sign_in::sign_in;
 use crate::payment::siwx::SignIn;
-use crate::plans::KeyMint;
+use crate::plans::{KeyMint, looks_like_jwt};
 use crate::pricing::{PathError, Target};
-use crate::resource_server::Credentials;
+use crate::resource_server::{Credentials, Market};
 use crate::x402::headers::{PAYMENT_BYTES_MAX, PAYMENT_SIGNATURE, X_PAYMENT};
 
 /// A request, as far as the gateway has to know it.
@@ -26,6 +26,8 @@ pub(super) struct Facts {
     /// What buyers call us, for `X-Forwarded-Host`.
     pub(super) host: HeaderValue,
     pub(super) credential: Option<Credential>,
+    /// What `Authorization: Bearer` has, if it looks like a token that somebody signed.
+    pub(super) token: Option<String>,
     pub(super) payment: Option<HeaderValue>,
     /// A wallet's proof that it is asking, unread.
     pub(super) sign_in: Option<SignIn>,
@@ -71,9 +73,11 @@ pub(super) enum BadRequest {
 
 impl Facts {
     /// What the request has to show for itself, beside a payment.
-    pub(super) fn credentials(&self) -> Credentials<'_> {
+    pub(super) fn credentials(&self, market: &Market) -> Credentials<'_> {
+        let token = self.token.as_deref().filter(|_| market.proofs.takes_tokens());
         let key = self.credential.as_ref().map(|credential| credential.key.as_str());
-        Credentials { sign_in: self.sign_in.as_ref(), key, token: None }
+        // One text is one credential: what is a token is no key.
+        Credentials { sign_in: self.sign_in.as_ref(), key: key.filter(|key| Some(*key) != token), token }
     }
 
     pub(super) fn read(
@@ -98,6 +102,7 @@ impl Facts {
             target,
             host,
             credential: credential(headers, key_headers, key_prefix, keys)?,
+            token: token(headers),
             payment: payment(headers)?,
             sign_in: sign_in(headers)?,
             preflight: *method == Method::OPTIONS && browser && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD),
@@ -217,9 +222,9 @@ fn credential(
         let Ok(text) = value.to_str() else { continue };
         let text = text.trim();
         let key = match *header == AUTHORIZATION {
-            true => match text.split_once(' ') {
-                Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => token.trim(),
-                _ => continue,
+            true => match bearer(text) {
+                Some(token) => token,
+                None => continue,
             },
             false => text,
         };
@@ -236,6 +241,17 @@ fn credential(
         }
     }
     Ok(found)
+}
+
+/// A token that somebody signed. Several are nobody's.
+fn token(headers: &HeaderMap) -> Option<String> {
+    let text = only(headers, AUTHORIZATION).ok()??.to_str().ok()?;
+    bearer(text.trim()).filter(|token| looks_like_jwt(token)).map(str::to_owned)
+}
+
+fn bearer(text: &str) -> Option<&str> {
+    let (scheme, token) = text.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
 /// The header's only value. An error if there are several.

@@ -113,7 +113,7 @@ impl Wording<'_> {
 
     /// Whose keys they are. A token of the operator's says who calls, not who owns.
     async fn manager(&self, facts: &Facts, server: &ResourceServer) -> Result<HolderId, Denial> {
-        let credentials = Credentials { token: None, ..facts.credentials() };
+        let credentials = Credentials { token: None, ..facts.credentials(self.market) };
         server.holder_of(self.market, credentials).await
     }
 

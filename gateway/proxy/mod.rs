@@ -56,6 +56,7 @@ use self::kept::Kept;
 use self::meter::UNPAID;
 use self::withheld::WITHHELD;
 use self::wording::Wording;
+use crate::config::Secret;
 use crate::payment::{Chargeable, chargeable};
 use crate::pricing::{Endpoint, Found, Route, Unlisted};
 use crate::resource_server::{Admitted, Call, Denial, Market, Pass, ResourceServer};
@@ -70,6 +71,10 @@ pub struct Snapshot {
     pub upstreams: HashMap<Arc<str>, Arc<Upstream>>,
     /// Headers that may carry an API key.
     pub key_headers: Vec<HeaderName>,
+    /// The query parameter that may carry one in a WebSocket's handshake.
+    pub key_query: Option<Arc<str>>,
+    /// What the operator's API asks for. None if there is none.
+    pub admin_token: Option<Secret>,
 }
 
 /// The public side of the gateway.
@@ -354,7 +359,7 @@ impl Gateway {
             route: &route,
             method: &facts.method,
             target: facts.target.as_str(),
-            credentials: facts.credentials(),
+            credentials: facts.credentials(market),
             payment: facts.payment.as_ref().map(http::HeaderValue::as_bytes),
             client: facts.client,
         };

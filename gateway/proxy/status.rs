@@ -15,7 +15,7 @@ use crate::resource_server::{Credentials, Denial, ResourceServer, Status};
 impl Wording<'_> {
     /// Of a key, a token, a wallet that signs in, or, if the operator lets anybody ask, of an address.
     pub(super) async fn status(&self, facts: &Facts, server: &ResourceServer) -> Answer {
-        let credentials = facts.credentials();
+        let credentials = facts.credentials(self.market);
         let result = match (credentials.sign_in, by_address(facts)) {
             (Some(sign_in), _) if credentials.key.is_none() && credentials.token.is_none() => {
                 self.of_wallet(server, sign_in).await

@@ -139,8 +139,11 @@ impl ResourceServer {
         }
     }
 
-    async fn by_token(&self, _market: &Market, _token: &str) -> Result<Result<Arc<Grant>, Unfit>, Denial> {
-        Ok(Err(Unfit::Short(Shortfall::InvalidKey)))
+    async fn by_token(&self, market: &Market, token: &str) -> Result<Result<Arc<Grant>, Unfit>, Denial> {
+        match market.proofs.name(token, self.now()) {
+            Ok(subject) => self.by_subject(subject).await,
+            Err(refused) => Ok(Err(Unfit::Malformed("Bearer", refused))),
+        }
     }
 
     async fn by_subject(&self, subject: Subject) -> Result<Result<Arc<Grant>, Unfit>, Denial> {

@@ -259,6 +259,7 @@ pub(super) fn market(facilitator: Option<Arc<Script>>) -> Arc<Market> {
             exhausted_is_403: false,
             status_by_address: false,
         },
+        proofs: Proofs::default(),
         screening: Arc::new(Screening::of(Rules::default())),
     })
 }

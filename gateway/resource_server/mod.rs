@@ -17,6 +17,7 @@ mod fixture;
 mod flaky;
 mod keyring;
 mod operator;
+mod proofs;
 mod proven;
 mod purchase;
 mod reconcile;
@@ -52,7 +53,7 @@ pub use admit::{Admitted, Call, Pass};
 pub use credential::Credentials;
 pub use desk::Desk;
 pub use operator::{Unruled, Word, moves_until};
-pub use proven::{Proven, holds_until};
+pub use proofs::Proofs;
 pub use purchase::{Sold, Status};
 pub use reconcile::Reconciled;
 pub use resolve::Chains;
@@ -90,6 +91,8 @@ pub struct Market {
     pub key_prefix: Arc<str>,
     /// What becomes of subscriptions after the sale.
     pub terms: SubscriptionTerms,
+    /// Wallets and tokens that were found good.
+    pub proofs: Proofs,
     /// Who may pay, and how much.
     pub screening: Arc<Screening>,
 }

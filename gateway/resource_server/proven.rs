@@ -15,7 +15,7 @@ const CONTRACT_S_MAX: u64 = 5 * 60;
 /// It belongs to what they were judged by: a reload with another public URL, other networks or another issuer's key
 /// needs a new one, or what it no longer takes would stay good. What is kept is cloned on each call.
 #[derive(Debug)]
-pub struct Proven<T> {
+pub(super) struct Proven<T> {
     by_hash: Cache<[u8; 32], Kept<T>>,
 }
 
@@ -33,19 +33,19 @@ impl<T: Clone> Default for Proven<T> {
 
 impl<T: Clone> Proven<T> {
     /// What this credential has proved, if that still holds at `now`, in seconds of Unix time.
-    pub fn get(&self, credential: &[u8], now: u64) -> Option<T> {
+    pub(super) fn get(&self, credential: &[u8], now: u64) -> Option<T> {
         let kept = self.by_hash.get(&hash(credential))?;
         (now < kept.ends_at).then_some(kept.proved)
     }
 
     /// Keeps what a credential has proved. It no longer holds at `ends_at`, in seconds of Unix time.
-    pub fn keep(&self, credential: &[u8], proved: T, ends_at: u64) {
+    pub(super) fn keep(&self, credential: &[u8], proved: T, ends_at: u64) {
         self.by_hash.insert(hash(credential), Kept { proved, ends_at });
     }
 }
 
 /// Until when a sign-in that was found good may be kept. A contract's is good on the network alone that was asked.
-pub fn holds_until(proof: &Proof, now: u64) -> u64 {
+pub(super) fn holds_until(proof: &Proof, now: u64) -> u64 {
     match proof {
         Proof::Proved(_) => proof.ends_at(),
         Proof::NeedsChain { .. } => proof.ends_at().min(now.saturating_add(CONTRACT_S_MAX)),

@@ -1,6 +1,7 @@
 //! What a wallet that signs in holds: a subscription, and the key to it.
 
 use super::accounts::{Found, Subject};
+use super::proven::holds_until;
 use super::{Denial, Market, ResourceServer, Status};
 use crate::money::{Address, Network};
 use crate::payment::siwx::{Proof, Proved, SignIn, prove};
@@ -75,6 +76,9 @@ impl ResourceServer {
     pub(super) async fn proved(&self, market: &Market, sign_in: &SignIn) -> Result<Result<Subject, Refused>, Denial> {
         let prices = &market.prices;
         let networks = prices.networks();
+        if let Some(subject) = market.proofs.wallet(sign_in, self.now()) {
+            return Ok(Ok(subject));
+        }
         let proof = match prove(sign_in, self.now(), &prices.public_url, networks) {
             Ok(proof) => proof,
             Err(refused) => return Ok(Err(refused)),
@@ -93,6 +97,7 @@ impl ResourceServer {
                 return Ok(proof.without_chain().map(|_| subject));
             }
         }
+        market.proofs.keep_wallet(sign_in, &subject, holds_until(&proof, self.now()));
         Ok(Ok(subject))
     }
 

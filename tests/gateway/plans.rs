@@ -236,7 +236,7 @@ fn a_status_says_what_is_left() {
     let key = world.buy("five");
     assert_eq!(world.with_key("/half", &key).status, 200);
     let status = world.with_key("/x402/status", &key);
-    assert_eq!((status.status, status.header("cache-control")), (200, Some("no-store")));
+    assert_eq!((status.status, status.header("cache-control")), (200, Some("private, no-store")));
     let body = status.json();
     assert_eq!((&body["plan"], &body["active"]), (&json!("five"), &json!(true)));
     assert_eq!(body["quota"], json!({ "used": 0.5, "total": 5 }));

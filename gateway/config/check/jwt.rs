@@ -6,6 +6,7 @@ use super::{Surroundings, secret};
 use crate::config::document::Section;
 use crate::config::field::Field;
 use crate::config::{JwtConfig, Secret};
+use crate::plans::TokenVerifier;
 
 const KEYS: &[&str] = &["public_key", "issuer", "audience", "claim"];
 const CHARS_MAX: usize = 256;
@@ -19,7 +20,17 @@ pub(super) fn check(root: &Section<'_>, around: &Surroundings<'_>) -> Option<Jwt
     let issuer = text("issuer", "what \"iss\" must say");
     let audience = text("audience", "what \"aud\" must say");
     let claim = text("claim", "the name of a claim like \"sub\"").unwrap_or_else(|| "sub".into());
-    Some(JwtConfig { public_key: public_key?, issuer, audience, claim })
+    let field = section.field("public_key")?;
+    let public_key = public_key?;
+    let verifier = TokenVerifier::new(public_key.reveal(), issuer.as_deref(), audience.as_deref(), &claim);
+    if let Err(error) = verifier {
+        // The key itself is not shown, for it may be the other one.
+        field.wrong(format_args!("cannot be used: {error}"));
+    }
+    if audience.is_none() {
+        section.warn("audience", "is not there: a token that the same issuer made for something else is taken too");
+    }
+    Some(JwtConfig { public_key, issuer, audience, claim })
 }
 
 /// The key may stand in the file itself: it is public. Nothing of it is shown all the same, for it may be the other one.

@@ -46,6 +46,14 @@ struct Payload {
 }
 
 impl SignIn {
+    /// The credential as it was sent. Two forms never have the same bytes: a header is base64 of JSON, and a token has a
+    /// dot.
+    pub fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Header(text) | Self::Authorization(text) => text.as_bytes(),
+        }
+    }
+
     /// Whether it is a sign-in at this origin: if not, it is somebody else's business. Says nothing of its worth.
     pub fn is_for(&self, origin: &str) -> bool {
         Signed::read(self).is_ok_and(|signed| Some(signed.message.domain.as_str()) == super::check::host(origin))
