@@ -251,10 +251,12 @@ fn what_is_written_is_read() {
         public_key = { env = "PEM" }
         audience   = "api"
     "#;
-    let env = |name: &str| match name {
+    let env = |name: &str| {
+        match name {
         "TOKEN" => Some("0123456789abcdef".to_owned()),
-        "PEM" => Some("-----BEGIN PUBLIC KEY-----\nMIIB\n-----END PUBLIC KEY-----".to_owned()),
+        "PEM" => Some("-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAdV9SrQMicgCJ0pFaXMrj0nfHQpCUshdcCdjGlUmKRo0=\n-----END PUBLIC KEY-----".to_owned()),
         _ => None,
+    }
     };
     let Loaded { config, .. } = parse(text, "t.toml", Path::new("."), &env).unwrap();
     assert_eq!(config.server.admin_token.unwrap().reveal(), "0123456789abcdef");

@@ -9,6 +9,7 @@
 //! | `fail_to_proxy` | the answer in place of an upstream's that may not leave, or that never came |
 //! | `logging` | delivered or not; the payment's event |
 
+mod admission;
 mod answer;
 mod ending;
 mod endpoints;
@@ -39,8 +40,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::ACCESS_CONTROL_REQUEST_HEADERS;
-use http::{HeaderName, StatusCode};
+use http::HeaderName;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::{Error, ErrorType, HttpPeer};
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
@@ -49,8 +49,7 @@ use serde_json::json;
 pub use exchange::Exchange;
 pub use upstream::Upstream;
 
-use self::answer::Answer;
-use self::error::Wanted;
+use self::admission::preflight;
 use self::facts::{Facts, check_lost_length};
 use self::kept::Kept;
 use self::meter::UNPAID;
@@ -58,8 +57,8 @@ use self::withheld::WITHHELD;
 use self::wording::Wording;
 use crate::config::Secret;
 use crate::payment::{Chargeable, chargeable};
-use crate::pricing::{Endpoint, Found, Route, Unlisted};
-use crate::resource_server::{Admitted, Call, Denial, Market, Pass, ResourceServer};
+use crate::pricing::{Found, Unlisted};
+use crate::resource_server::{Denial, Market, Pass, ResourceServer};
 use crate::telemetry::{Metrics, Outcome};
 
 /// What a request is served by; a reload makes a new one.
@@ -119,21 +118,7 @@ impl ProxyHttp for Gateway {
         };
         let answer = match market.prices.find(&facts.method, facts.target.path()) {
             Found::Endpoint(_) if facts.preflight => Some(preflight(session.req_header())),
-            Found::Endpoint(endpoint) => {
-                exchange.outcome = Some(Outcome::Endpoint);
-                let started = Instant::now();
-                let body = match endpoint {
-                    Endpoint::LinkAddress => answer::read_body(session).await,
-                    _ => Vec::new(),
-                };
-                let served = wording().endpoint(endpoint, &facts, &body, &self.server, &market).await;
-                match served.result {
-                    Some(Ok(sold)) => exchange.note_sale(&sold, started.elapsed()),
-                    Some(Err(denial)) => self.metrics.denied(&denial),
-                    None => {}
-                }
-                Some(served.answer)
-            }
+            Found::Endpoint(endpoint) => Some(self.serve(endpoint, &market, &facts, session, exchange).await),
             Found::Unlisted if market.prices.unlisted == Unlisted::Deny => {
                 exchange.outcome = Some(Outcome::Refused);
                 let details = json!({ "reason": "unlisted_path" });
@@ -344,64 +329,4 @@ impl ProxyHttp for Gateway {
             _ => {}
         }
     }
-}
-
-impl Gateway {
-    async fn admit(
-        &self,
-        market: &Arc<Market>,
-        route: Arc<Route>,
-        facts: &Facts,
-        exchange: &mut Exchange,
-    ) -> Option<Answer> {
-        let started = Instant::now();
-        let call = Call {
-            route: &route,
-            method: &facts.method,
-            target: facts.target.as_str(),
-            credentials: facts.credentials(market),
-            payment: facts.payment.as_ref().map(http::HeaderValue::as_bytes),
-            client: facts.client,
-        };
-        let admitted = self.server.admit(market, call).await;
-        exchange.upstream = exchange.snapshot.as_ref().and_then(|all| all.upstreams.get(&route.upstream).cloned());
-        exchange.route = Some(Arc::clone(&route));
-        match admitted {
-            Ok(Admitted::Stored(response, receipt)) => {
-                exchange.outcome = Some(Outcome::Paid);
-                self.metrics.payment("repeated");
-                Some(kept::replay(*response, &receipt))
-            }
-            Ok(Admitted::Pass(pass)) => {
-                exchange.note_payment(&pass, started.elapsed());
-                exchange.pass = Some(pass);
-                None
-            }
-            Err(denial) => {
-                exchange.outcome = Some(denial.outcome());
-                self.metrics.denied(&denial);
-                Some(self.deny(market, &denial, &route, facts))
-            }
-        }
-    }
-
-    fn deny(&self, market: &Arc<Market>, denial: &Denial, route: &Route, facts: &Facts) -> Answer {
-        let resource = format!("{}{}", market.prices.public_url, facts.target);
-        let plans = route.access.metering().is_some();
-        let wanted = Wanted { offer: route.access.offer(), resource: &resource, plans };
-        Wording::new(market, &self.server).denial(denial, wanted)
-    }
-}
-
-/// Leave for a browser to call from another origin. It is free, and the upstream does not hear of it: so whichever
-/// headers the browser means to send are allowed, since only the upstream knows which of them it takes.
-fn preflight(head: &RequestHeader) -> Answer {
-    const OURS: &str = "PAYMENT-SIGNATURE, X-PAYMENT, X-API-KEY, Authorization, Content-Type, Accept, \
-                        Access-Control-Expose-Headers, SIGN-IN-WITH-X";
-    let wanted = head.headers.get(ACCESS_CONTROL_REQUEST_HEADERS).and_then(|wanted| wanted.to_str().ok());
-    let allowed = wanted.map_or(OURS.to_owned(), |wanted| format!("{OURS}, {wanted}"));
-    Answer { status: StatusCode::NO_CONTENT, headers: Vec::new(), body: Bytes::new(), is_ours: true }
-        .with("Access-Control-Allow-Methods", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
-        .with("Access-Control-Allow-Headers", allowed)
-        .with("Access-Control-Max-Age", "600")
 }

@@ -42,8 +42,11 @@ fn public_key_of(field: &Field<'_>, around: &Surroundings<'_>) -> Option<Secret>
     let text = pem.reveal();
     if text.contains("PRIVATE KEY-----") {
         field.wrong("is a private key, which only the issuer may have; its public key would be right");
-    } else if !is_public_key(text) {
+        return None;
+    }
+    if !is_public_key(text) {
         field.wrong("is no public key in PEM, \"-----BEGIN PUBLIC KEY-----\" and so on would be right");
+        return None;
     }
     Some(pem)
 }

@@ -1,0 +1,105 @@
+//! What becomes of a request whose route is known: a pass to the upstream, or an answer of ours.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::StatusCode;
+use http::header::ACCESS_CONTROL_REQUEST_HEADERS;
+use pingora::http::RequestHeader;
+use pingora::proxy::Session;
+
+use super::answer::{Answer, read_body};
+use super::error::Wanted;
+use super::facts::Facts;
+use super::wording::Wording;
+use super::{Exchange, Gateway, kept};
+use crate::pricing::{Endpoint, Route};
+use crate::resource_server::{Admitted, Call, Denial, Market};
+use crate::telemetry::Outcome;
+
+impl Gateway {
+    /// The answer of an endpoint of ours.
+    pub(super) async fn serve(
+        &self,
+        endpoint: Endpoint,
+        market: &Arc<Market>,
+        facts: &Facts,
+        session: &mut Session,
+        exchange: &mut Exchange,
+    ) -> Answer {
+        exchange.outcome = Some(Outcome::Endpoint);
+        let started = Instant::now();
+        let body = match endpoint {
+            Endpoint::LinkAddress => read_body(session).await,
+            _ => Vec::new(),
+        };
+        let served = Wording::new(market, &self.server).endpoint(endpoint, facts, &body, &self.server, market).await;
+        match served.result {
+            Some(Ok(sold)) => exchange.note_sale(&sold, started.elapsed()),
+            Some(Err(denial)) => self.metrics.denied(&denial),
+            None => {}
+        }
+        served.answer
+    }
+
+    /// Asks for a pass; an answer if there is none, or if the call was answered before.
+    pub(super) async fn admit(
+        &self,
+        market: &Arc<Market>,
+        route: Arc<Route>,
+        facts: &Facts,
+        exchange: &mut Exchange,
+    ) -> Option<Answer> {
+        let started = Instant::now();
+        let call = Call {
+            route: &route,
+            method: &facts.method,
+            target: facts.target.as_str(),
+            credentials: facts.credentials(market),
+            payment: facts.payment.as_ref().map(http::HeaderValue::as_bytes),
+            client: facts.client,
+        };
+        let admitted = self.server.admit(market, call).await;
+        exchange.upstream = exchange.snapshot.as_ref().and_then(|all| all.upstreams.get(&route.upstream).cloned());
+        exchange.route = Some(Arc::clone(&route));
+        match admitted {
+            Ok(Admitted::Stored(response, receipt)) => {
+                exchange.outcome = Some(Outcome::Paid);
+                self.metrics.payment("repeated");
+                Some(kept::replay(*response, &receipt))
+            }
+            Ok(Admitted::Pass(pass)) => {
+                exchange.note_payment(&pass, started.elapsed());
+                exchange.pass = Some(pass);
+                None
+            }
+            Err(denial) => {
+                exchange.outcome = Some(denial.outcome());
+                self.metrics.denied(&denial);
+                Some(self.deny(market, &denial, &route, facts))
+            }
+        }
+    }
+
+    /// The answer to a call that is not served.
+    pub(super) fn deny(&self, market: &Arc<Market>, denial: &Denial, route: &Route, facts: &Facts) -> Answer {
+        let resource = format!("{}{}", market.prices.public_url, facts.target);
+        let plans = route.access.metering().is_some();
+        let wanted = Wanted { offer: route.access.offer(), resource: &resource, plans };
+        Wording::new(market, &self.server).denial(denial, wanted)
+    }
+}
+
+/// Leave for a browser to call from another origin. It is free, and the upstream does not hear of it: so whichever
+/// headers the browser means to send are allowed, since only the upstream knows which of them it takes.
+pub(super) fn preflight(head: &RequestHeader) -> Answer {
+    const OURS: &str = "PAYMENT-SIGNATURE, X-PAYMENT, X-API-KEY, Authorization, Content-Type, Accept, \
+                        Access-Control-Expose-Headers, SIGN-IN-WITH-X";
+    let wanted = head.headers.get(ACCESS_CONTROL_REQUEST_HEADERS).and_then(|wanted| wanted.to_str().ok());
+    let allowed = wanted.map_or(OURS.to_owned(), |wanted| format!("{OURS}, {wanted}"));
+    Answer { status: StatusCode::NO_CONTENT, headers: Vec::new(), body: Bytes::new(), is_ours: true }
+        .with("Access-Control-Allow-Methods", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
+        .with("Access-Control-Allow-Headers", allowed)
+        .with("Access-Control-Max-Age", "600")
+}
