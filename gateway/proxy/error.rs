@@ -53,6 +53,10 @@ impl Wording<'_> {
                 let details = json!({ "reason": "too_many_keys", "limit": most });
                 self.problem(409, "too_many_keys", "Revoke a key before you make another one.", details)
             }
+            Denial::TooManyAddresses => {
+                let details = json!({ "reason": "too_many_addresses" });
+                self.problem(409, "too_many_addresses", "You have as many addresses as one may have.", details)
+            }
             Denial::AddressTaken => {
                 let message = "This address has a plan of its own that still runs.";
                 self.problem(409, "address_taken", message, json!({ "reason": "address_taken" }))

@@ -88,6 +88,7 @@ impl ResourceServer {
         match outcome {
             Linked::Now | Linked::Before => Ok(linked),
             Linked::Taken => Err(Denial::AddressTaken),
+            Linked::TooMany => Err(Denial::TooManyAddresses),
         }
     }
 

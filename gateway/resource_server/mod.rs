@@ -161,6 +161,8 @@ pub enum Denial {
     TooManyKeys(u32),
     /// 409: the address has a plan of its own.
     AddressTaken,
+    /// 409: the holder has as many addresses as one may have.
+    TooManyAddresses,
     /// 409: the same payment is being worked on.
     InFlight(PaymentId),
     /// 409: the payment is used up.

@@ -117,6 +117,8 @@ pub enum Linked {
     Before,
     /// It is somebody else's, who has a plan.
     Taken,
+    /// The holder has as many as one may have.
+    TooMany,
 }
 
 /// What has changed.

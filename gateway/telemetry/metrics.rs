@@ -68,7 +68,7 @@ impl Denial {
             Self::RateLimited(..) => "rate_limited",
             Self::Exhausted(_) => "quota_exhausted",
             Self::Unauthorized(..) => "unauthorized",
-            Self::NoKey(_) | Self::TooManyKeys(_) | Self::AddressTaken => "refused",
+            Self::NoKey(_) | Self::TooManyKeys(_) | Self::AddressTaken | Self::TooManyAddresses => "refused",
             Self::InFlight(_) => "in_progress",
             Self::Spent(..) => "repeated",
             Self::IdentifierTaken(_) => "identifier_taken",
@@ -83,7 +83,11 @@ impl Denial {
         match self {
             Self::Shortfall(_) | Self::NotSettled(..) | Self::Exhausted(_) => Outcome::Challenged,
             Self::Forbidden(_) | Self::Exceeded(_) => Outcome::Refused,
-            Self::Unauthorized(..) | Self::NoKey(_) | Self::TooManyKeys(_) | Self::AddressTaken => Outcome::Refused,
+            Self::Unauthorized(..)
+            | Self::NoKey(_)
+            | Self::TooManyKeys(_)
+            | Self::AddressTaken
+            | Self::TooManyAddresses => Outcome::Refused,
             Self::RateLimited(..) | Self::InFlight(_) | Self::Spent(..) | Self::IdentifierTaken(_) => Outcome::Refused,
             Self::Unresolved(_) | Self::NoVerdict(_) | Self::StoreFailed => Outcome::Unavailable,
         }

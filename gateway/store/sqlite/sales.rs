@@ -12,6 +12,10 @@ use crate::payment::PaymentId;
 use crate::plans::{HolderAddress, HolderId, KeyId, OnRepurchase, Origin, Subscription, Units};
 use crate::store::{Linked, NewKey, Sale, StoreError};
 
+/// The most revoked keys, and the most addresses, of one holder.
+const REVOKED_MAX: i64 = 100;
+const ADDRESSES_MAX: i64 = 100;
+
 /// Writes the subscription, its key, and its holder if nobody has the address or the name yet.
 pub(super) async fn sell(
     connection: &mut SqliteConnection,
@@ -118,7 +122,21 @@ pub(super) async fn issue(
         return Err(StoreError::TooManyKeys(keys_max));
     }
     put_key(connection, holder, key, now).await?;
+    forget_revoked(connection, holder).await?;
     changed(connection, holder, now).await
+}
+
+/// A key that opens nothing is kept to be listed; of one holder only so many, however often they rotate.
+async fn forget_revoked(connection: &mut SqliteConnection, holder: &HolderId) -> Result<(), StoreError> {
+    query(
+        "DELETE FROM keys WHERE id IN (SELECT id FROM keys WHERE holder_id = ? AND revoked_at IS NOT NULL
+                                       ORDER BY revoked_at DESC, id LIMIT -1 OFFSET ?)",
+    )
+    .bind(holder.as_str())
+    .bind(REVOKED_MAX)
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 pub(super) async fn revoke(
@@ -156,9 +174,14 @@ pub(super) async fn link(
     .bind(&*address.address)
     .fetch_optional(&mut *connection)
     .await?;
+    let theirs: i64 = query_scalar("SELECT count(*) FROM addresses WHERE holder_id = ?")
+        .bind(holder.as_str())
+        .fetch_one(&mut *connection)
+        .await?;
     match known {
         Some((known, _)) if known == holder.as_str() => Ok(Linked::Before),
         Some((_, true)) => Ok(Linked::Taken),
+        _ if theirs >= ADDRESSES_MAX => Ok(Linked::TooMany),
         Some((before, false)) => {
             changed(connection, &HolderId::new(&before), now).await?;
             put_address(connection, holder, address, now).await.map(|()| Linked::Now)
@@ -207,12 +230,10 @@ async fn put_key(
     if key.origin == Origin::Imported { changed(connection, &HolderId::new(""), now).await } else { Ok(()) }
 }
 
-/// Tells gateways that what they have of a holder in memory is old.
+/// Tells gateways that what they have of a holder in memory is old. One row for each: who reads it reads what is now.
 async fn changed(connection: &mut SqliteConnection, holder: &HolderId, now: i64) -> Result<(), StoreError> {
-    query("INSERT INTO changes (holder_id, at) VALUES (?, ?)")
-        .bind(holder.as_str())
-        .bind(now)
-        .execute(connection)
-        .await?;
+    query("DELETE FROM changes WHERE holder_id = ?").bind(holder.as_str()).execute(&mut *connection).await?;
+    let change = query("INSERT INTO changes (holder_id, at) VALUES (?, ?)").bind(holder.as_str()).bind(now);
+    change.execute(connection).await?;
     Ok(())
 }

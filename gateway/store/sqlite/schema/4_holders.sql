@@ -86,6 +86,9 @@ CREATE TABLE changes (
     at        INTEGER NOT NULL
 ) STRICT;
 
+CREATE INDEX changes_holder ON changes (holder_id);
+CREATE INDEX changes_at ON changes (at);
+
 -- What was called with which credential: the id of a key, 'wallet' or 'token'. Days are counted from 1970 (UTC).
 CREATE TABLE usage (
     day        INTEGER NOT NULL,
