@@ -13,6 +13,7 @@ export async function startUpstream() {
     const entry = {
       method: request.method,
       target: request.url,
+      earlier: requests.filter(({ target }) => target === request.url).length,
       path: request.url.split("?")[0],
       headers: request.headers,
       bytes: 0,
@@ -73,7 +74,8 @@ async function answer(request, response, entry) {
   entry.sha256 = hash.digest("hex");
 
   if (first === "slow") await pause(number("ms"));
-  const status = first === "status" ? Number(second) : 200;
+  const down = first === "flaky" && entry.earlier < number("fails");
+  const status = first === "status" ? Number(second) : down ? 503 : 200;
   const { method, target, bytes, sha256 } = entry;
   sendJson(response, status, { from: "upstream", method, target, bytes, sha256 });
 }
