@@ -6,7 +6,7 @@ use http::Method;
 
 use super::fixture::{Shop, bare, nano, plan, reason};
 use super::*;
-use crate::plans::{KeyMint, Rate, Units};
+use crate::plans::{KeyMint, OnRepurchase, Rate, Units};
 use crate::pricing::{Access, Metering, Route, SettleTiming};
 
 fn units(whole: u64) -> Units {
@@ -65,6 +65,17 @@ async fn as_many_calls_as_units_all_pass() {
     for _ in 0..10 {
         assert_eq!(spend_in_parallel(100, 100).await, 100);
     }
+}
+
+#[tokio::test]
+async fn what_was_spent_this_second_is_not_left_to_the_plan_that_extends() {
+    let (mut shop, nano) = (Shop::open().await, nano());
+    Arc::get_mut(&mut shop.market).unwrap().terms.on_repurchase = OnRepurchase::Extend;
+    let key = shop.key(&nano, 1).await;
+    shop.spend(&key, units(60)).await.unwrap();
+    shop.buy(&nano, &shop.pay(&nano.offer, 2)).await.unwrap();
+    shop.spend(&key, units(140)).await.unwrap();
+    assert_eq!(reason(shop.spend(&key, Units::from_thousandths(1)).await), "quota_exhausted");
 }
 
 #[tokio::test]
