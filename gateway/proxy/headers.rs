@@ -1,7 +1,8 @@
 //! Which headers pass the gateway, in both directions.
 
 use http::header::{
-    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, CACHE_CONTROL, HOST, HeaderName, HeaderValue,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, AUTHORIZATION, CACHE_CONTROL, HOST, HeaderName,
+    HeaderValue,
 };
 use pingora::http::{RequestHeader, ResponseHeader};
 
@@ -53,6 +54,9 @@ const PAYER: &str = "X-Tollgate-Payer";
 const PAYMENT_ID: &str = "X-Tollgate-Payment-Id";
 const PLAN: &str = "X-Tollgate-Plan";
 
+/// What a grant calls a token of the operator's.
+const TOKEN: &str = "token";
+
 /// Makes the request that goes upstream of the client's: its target is the one that was priced.
 pub(super) fn to_upstream(
     request: &mut RequestHeader,
@@ -84,6 +88,10 @@ pub(super) fn to_upstream(
     match pass {
         Pass::Free | Pass::Trial(_) => Ok(()),
         Pass::Plan(reservation) => {
+            // Whoever has the token that opened the plan can spend it.
+            if &*reservation.grant().credential == TOKEN {
+                request.remove_header(&AUTHORIZATION);
+            }
             let bought = reservation.account().subscription();
             request.insert_header(PLAN, &*bought.plan.name)?;
             request.insert_header(PAYER, &*bought.payer)
