@@ -302,7 +302,8 @@ describe("where the same plan extends the one before", () => {
 
     const second = await purchase(extending, "mini", payer);
 
-    assert.equal(Date.parse(second.expiresAt) - Date.parse(first.expiresAt), DAY_MS);
+    const added = Date.parse(second.expiresAt) - Date.parse(first.expiresAt);
+    assert.ok(Math.abs(added - DAY_MS) < 1_000, `${added} ms`);
     extending.upstream.requests.splice(0);
     while ((await use(first.apiKey)).status === 200);
     assert.equal(extending.upstream.requests.length, 5);

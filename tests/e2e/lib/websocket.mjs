@@ -1,4 +1,5 @@
 // Opening a WebSocket, or being refused one.
+import { once } from "node:events";
 import WebSocket from "ws";
 
 /** `{ socket, headers }` of an open connection, or `{ refused: status, headers }`. */
@@ -19,10 +20,9 @@ export function openSocket(url, headers = {}) {
 }
 
 /** Sends `text` and returns what comes back. */
-export function echo(socket, text) {
-  return new Promise((resolve, reject) => {
-    socket.once("message", data => resolve(data.toString()));
-    socket.once("error", reject);
-    socket.send(text);
-  });
+export async function echo(socket, text) {
+  const answered = once(socket, "message");
+  socket.send(text);
+  const [data] = await answered;
+  return data.toString();
 }
