@@ -16,6 +16,7 @@ mod full_disk;
 mod headers;
 mod hostile;
 mod http2;
+mod keyed_crash;
 mod keyless;
 mod limits;
 mod metering;

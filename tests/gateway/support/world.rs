@@ -163,6 +163,11 @@ impl World {
         self.read("SELECT used FROM subscriptions ORDER BY created_at")
     }
 
+    /// What is set aside of each subscription, in thousandths.
+    pub(crate) fn units_leased(&self) -> Vec<i64> {
+        self.read("SELECT leased FROM subscriptions ORDER BY created_at")
+    }
+
     fn read<T>(&self, query: &'static str) -> Vec<T>
     where
         T: for<'r> sqlx::Decode<'r, sqlx::Sqlite> + sqlx::Type<sqlx::Sqlite> + Send + Unpin,
