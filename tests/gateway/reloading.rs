@@ -8,6 +8,20 @@ use crate::support::server::{Journal, Server};
 use crate::support::wait::until_true;
 use crate::support::world::{Setup, World};
 
+const PLANS: &str = r#"
+[[routes]]
+path  = "/work"
+units = 1
+
+[[plans]]
+name     = "trial"
+price    = "$1"
+units    = 100
+duration = "30d"
+"#;
+
+const TRIAL: &str = "/x402/purchase?plan=trial";
+
 impl World {
     fn price(&self) -> String {
         let challenge = self.get("/paid", &[]).decoded("payment-required");
@@ -96,6 +110,40 @@ fn a_quoted_price_is_not_honoured_for_ever() {
     until_true("the new price", || world.price() == "30000");
     until_true("the quote's end", || unix_seconds(SystemTime::now()) > quoted + 1);
     let answer = world.pay("/paid", &payment);
+    assert_eq!((answer.status, answer.reason().as_str()), (402, "no_matching_payment_requirements"));
+    assert_eq!(world.journal.all(), [""; 0]);
+}
+
+impl World {
+    /// What the plan has now.
+    fn becomes_smaller(&self) {
+        self.edit("units    = 100", "units    = 50");
+        let offered = || self.get("/x402/pricing", &[]).json()["plans"][0]["quotaTotal"].clone();
+        until_true("the new plan", || offered() == 50);
+    }
+}
+
+#[test]
+fn a_quoted_plan_is_sold_with_what_was_quoted_for_the_same_price() {
+    let world = Setup { routes: PLANS, ..Setup::default() }.start();
+    let payment = world.payment(TRIAL);
+    world.becomes_smaller();
+    let sold = world.pay(TRIAL, &payment);
+    assert_eq!(sold.status, 200, "{}", sold.text());
+    let bought = sold.json()["apiKey"].as_str().unwrap().to_owned();
+    let total = |key: &str| world.get("/x402/status", &[("X-API-KEY", key)]).json()["quota"]["total"].clone();
+    assert_eq!((total(&bought), total(&world.buy("trial"))), (100.into(), 50.into()));
+}
+
+#[test]
+fn a_quoted_plan_is_not_sold_for_ever_and_not_with_less_either() {
+    let server = "unlisted = \"deny\"\nquote_ttl = \"1s\"";
+    let world = Setup { server, routes: PLANS, ..Setup::default() }.start();
+    let payment = world.payment(TRIAL);
+    let quoted = unix_seconds(SystemTime::now());
+    world.becomes_smaller();
+    until_true("the quote's end", || unix_seconds(SystemTime::now()) > quoted + 1);
+    let answer = world.pay(TRIAL, &payment);
     assert_eq!((answer.status, answer.reason().as_str()), (402, "no_matching_payment_requirements"));
     assert_eq!(world.journal.all(), [""; 0]);
 }
