@@ -64,9 +64,62 @@ pub fn iso_millis(time: SystemTime) -> String {
     }
 }
 
+/// A day in UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Day(i64);
+
+impl Day {
+    const MILLIS: i64 = 24 * 60 * 60 * 1000;
+
+    /// The day of a time.
+    pub fn of(time: SystemTime) -> Self {
+        Self(unix_millis(time).div_euclid(Self::MILLIS))
+    }
+
+    /// The day that is so many days after 1970-01-01.
+    pub fn from_number(number: i64) -> Self {
+        Self(number)
+    }
+
+    /// How many days it is after 1970-01-01.
+    pub fn number(self) -> i64 {
+        self.0
+    }
+
+    /// Reads `2026-01-31`, or a time in RFC 3339.
+    pub fn parse(text: &str) -> Option<Self> {
+        let time = format!("{text}T00:00:00Z").parse::<jiff::Timestamp>().or_else(|_| text.parse()).ok()?;
+        Some(Self::of(time.into()))
+    }
+}
+
+/// `2026-01-31`.
+impl std::fmt::Display for Day {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let time = iso_millis(from_unix_millis(self.0.saturating_mul(Self::MILLIS)));
+        f.write_str(time.split_once('T').map_or("", |(day, _)| day))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_day_is_one_of_utc() {
+        for (text, number, day) in [
+            ("1970-01-01", 0, "1970-01-01"),
+            ("2026-01-31", 20_484, "2026-01-31"),
+            ("2026-01-31T23:59:59.999Z", 20_484, "2026-01-31"),
+            ("2026-02-01T00:30:00+01:00", 20_484, "2026-01-31"),
+        ] {
+            assert_eq!(Day::parse(text), Some(Day(number)), "{text}");
+            assert_eq!(Day(number).to_string(), day);
+        }
+        for bad in ["", "2026-02-30", "yesterday", "2026-1-1", "2026-01-31T"] {
+            assert_eq!(Day::parse(bad), None, "{bad}");
+        }
+    }
 
     #[test]
     fn times_have_three_decimals() {

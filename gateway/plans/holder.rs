@@ -2,6 +2,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use alloy_primitives::hex;
+use sha2::{Digest as _, Sha256};
+
 use super::KeyPrefix;
 
 /// The identity of whoever holds a plan: one buyer, with all of their addresses and keys.
@@ -10,6 +13,12 @@ use super::KeyPrefix;
 /// sold with an earlier subscription opens the one that took its place.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct HolderId(Arc<str>);
+
+/// What the operator calls a holder, and what a token of the operator's may call them: 1 to 64 of `A-Za-z0-9._@-`.
+///
+/// It is not an id: what begins like one is none.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct HolderName(Arc<str>);
 
 /// The name of a key, which opens nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -76,14 +85,44 @@ impl HolderId {
         Self(text.into())
     }
 
+    const PREFIX: &str = "hol_";
+
+    /// The id of whoever is first known by a name: always the same, so that of two who give it a plan at the same moment
+    /// both derive the key for the one holder that there will be.
+    pub fn of_name(name: &HolderName) -> Self {
+        let digest = Sha256::digest(format!("holder {}", name.as_str()).as_bytes());
+        Self(format!("{}{}", Self::PREFIX, hex::encode(digest.get(..20).unwrap_or_default())).into())
+    }
+
     /// The id of a buyer who is first seen by this payment.
     pub fn of_payment(payment_id: &str) -> Self {
-        Self(format!("hol_{}", payment_id.trim_start_matches("pay_")).into())
+        Self(format!("{}{}", Self::PREFIX, payment_id.trim_start_matches("pay_")).into())
     }
 
     /// The id as text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl HolderName {
+    const BYTES_MAX: usize = 64;
+
+    /// Reads a name. None if it is not one.
+    pub fn parse(text: &str) -> Option<Self> {
+        let right = |b: u8| b.is_ascii_alphanumeric() || b"._@-".contains(&b);
+        let is_name = (1..=Self::BYTES_MAX).contains(&text.len()) && text.bytes().all(right);
+        (is_name && !text.starts_with(HolderId::PREFIX)).then(|| Self(text.into()))
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The same text, shared.
+    pub fn shared(&self) -> Arc<str> {
+        Arc::clone(&self.0)
     }
 }
 
@@ -151,5 +190,28 @@ impl fmt::Display for HolderId {
 impl fmt::Display for KeyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_short_and_plain() {
+        for name in ["a", "acme", "Bob.B-1@example.com", &"x".repeat(64), "0x1", "key_1"] {
+            assert_eq!(HolderName::parse(name).map(|name| name.as_str().to_owned()).as_deref(), Some(name));
+        }
+        for bad in ["", " acme", "a b", "ä", "a/b", "a\n", "=1", &"x".repeat(65), "hol_1"] {
+            assert_eq!(HolderName::parse(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_has_one_id() {
+        let id = |name| HolderId::of_name(&HolderName::parse(name).unwrap());
+        assert_eq!(id("acme"), id("acme"));
+        assert_ne!(id("acme"), id("acme2"));
+        assert_eq!(id("acme").as_str().len(), 44);
     }
 }

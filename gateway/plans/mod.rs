@@ -11,7 +11,7 @@ mod token;
 mod units;
 
 pub use allowance::{Allowance, allow};
-pub use holder::{Holder, HolderAddress, HolderId, Key, KeyId, Origin};
+pub use holder::{Holder, HolderAddress, HolderId, HolderName, Key, KeyId, Origin};
 pub use key::{ApiKey, KeyHash, KeyMint, KeyPrefix};
 pub use plan::{Plan, Rate};
 pub use subscription::{OnRepurchase, Subscription, SubscriptionId};

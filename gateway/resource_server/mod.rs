@@ -15,6 +15,7 @@ mod desk;
 mod fixture;
 #[cfg(test)]
 mod flaky;
+mod import;
 mod keyring;
 mod operator;
 mod proofs;
@@ -22,6 +23,9 @@ mod proven;
 mod purchase;
 mod reconcile;
 mod recover;
+mod registrar;
+#[cfg(test)]
+mod registering;
 mod resolve;
 #[cfg(test)]
 mod resolving;
@@ -52,10 +56,12 @@ pub use accounts::Accounts;
 pub use admit::{Admitted, Call, Pass};
 pub use credential::Credentials;
 pub use desk::Desk;
+pub use import::{Arrival, Imported};
 pub use operator::{Unruled, Word, moves_until};
 pub use proofs::Proofs;
 pub use purchase::{Sold, Status};
 pub use reconcile::Reconciled;
+pub use registrar::{Gift, Given, Registrar, Unregistered};
 pub use resolve::Chains;
 pub use screened::Verified;
 pub use settle::Unsettled;

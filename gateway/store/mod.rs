@@ -9,6 +9,7 @@ mod key_store;
 #[cfg(test)]
 mod memory;
 mod record;
+mod register;
 mod sqlite;
 
 use std::time::SystemTime;
@@ -19,6 +20,7 @@ pub use books::{Act, Books, Detail, Entry, Filter, GoodsFilter, Kept, Order};
 pub use claims::{Busy, Claim, Claims, Stage};
 pub use key_store::{Calls, Changes, KeyStore, Linked, Usage};
 pub use record::{Doubt, NewKey, Record, Retention, Sale, StoredResponse, Swept};
+pub use register::{By, Ends, HolderAct, KeyEntry, Register, Selection, Span, SubscriptionEntry, Used};
 pub use sqlite::{Alone, SqliteStore};
 
 use crate::payment::{PaymentId, Settling};

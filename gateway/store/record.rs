@@ -80,7 +80,8 @@ pub struct StoredResponse {
 
 /// What a purchase, or the operator, brings into the world.
 ///
-/// Its holder is whoever has the payer's address or the name already; else the one that its subscription names is made.
+/// Its holder is whoever has the name, or else the payer's address, already; else the one that its subscription names,
+/// who is made if not there.
 /// The subscription becomes that holder's current one.
 #[derive(Debug, Clone)]
 pub struct Sale {

@@ -138,6 +138,7 @@ impl Books {
             Some(_) => self.holders.values().find(named).map(|holder| holder.id.clone()),
             None => self.holder_at(&bought.chain, &bought.payer),
         };
+        let known = known.or_else(|| self.holders.contains_key(&bought.holder).then(|| bought.holder.clone()));
         let holder = known.unwrap_or_else(|| {
             let (id, name) = (bought.holder.clone(), sale.name.clone());
             let new = Holder { id: id.clone(), name, addresses: Vec::new(), created_at: now };

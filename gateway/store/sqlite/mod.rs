@@ -17,6 +17,7 @@ mod moves;
 mod paging;
 #[cfg(test)]
 mod refusals;
+mod register;
 mod responses;
 mod room;
 mod rows;
@@ -106,11 +107,12 @@ impl SqliteStore {
     }
 }
 
-const MIGRATIONS: [(&str, &str); 4] = [
+const MIGRATIONS: [(&str, &str); 5] = [
     ("payments and subscriptions", include_str!("schema/1_payments_and_subscriptions.sql")),
     ("recovery", include_str!("schema/2_recovery.sql")),
     ("operator", include_str!("schema/3_operator.sql")),
     ("holders", include_str!("schema/4_holders.sql")),
+    ("register", include_str!("schema/5_register.sql")),
 ];
 
 fn options(path: &Path) -> SqliteConnectOptions {

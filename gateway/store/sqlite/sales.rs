@@ -74,7 +74,7 @@ fn succeed(sale: &Sale, earlier: Option<&Subscription>, now: i64) -> (Subscripti
     (bought, extended.is_some())
 }
 
-/// Who has the name or the address; else a new one, and both become theirs.
+/// Who has the name or the address, or the id; else a new one, and both become theirs.
 async fn holder(connection: &mut SqliteConnection, sale: &Sale, now: i64) -> Result<HolderId, StoreError> {
     let (bought, name) = (&sale.subscription, sale.name.as_deref());
     let known: Option<String> = match name {
@@ -85,6 +85,14 @@ async fn holder(connection: &mut SqliteConnection, sale: &Sale, now: i64) -> Res
     }
     .fetch_optional(&mut *connection)
     .await?;
+    // The operator may mean somebody who has no name.
+    let known = match known {
+        Some(known) => Some(known),
+        None => query_scalar("SELECT id FROM holders WHERE id = ?")
+            .bind(bought.holder.as_str())
+            .fetch_optional(&mut *connection)
+            .await?,
+    };
     if let Some(known) = known {
         return Ok(HolderId::new(&known));
     }

@@ -12,12 +12,12 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use super::responses::Responses;
-use super::{books, moves, room, sales, units};
+use super::{books, moves, register, room, sales, units};
 use crate::clock::{Clock, unix_millis};
 use crate::crash::crash_point;
 use crate::payment::PaymentId;
 use crate::plans::{HolderAddress, HolderId, KeyId, SubscriptionId, Units};
-use crate::store::{Act, Doubt, Linked, NewKey, Sale, StoreError, StoredResponse, Swept, Usage};
+use crate::store::{Act, Doubt, HolderAct, Linked, NewKey, Sale, StoreError, StoredResponse, Swept, Usage};
 
 /// The most writes in one transaction, and the most that wait for the next.
 const BATCH_MAX: usize = 1024;
@@ -49,6 +49,7 @@ pub(super) enum Write {
     Link { holder: HolderId, address: HolderAddress },
     Sweep,
     Note(Act),
+    NoteHolder(HolderAct),
 }
 
 /// What came of it.
@@ -249,6 +250,7 @@ async fn apply(
             return sales::link(connection, holder, address, now).await.map(Written::Linked);
         }
         Write::Note(act) => books::note(connection, act).await?,
+        Write::NoteHolder(act) => register::note(connection, act).await?,
         Write::Sweep => return responses.sweep(connection, now).await.map(Written::Swept),
     }
     Ok(Written::Done)
