@@ -17,10 +17,10 @@
 //! | [`store`] | what must not be forgotten: the ledger and the keys, in SQLite |
 //! | [`screening`] | who may pay, and how much: lists, an outside screener, limits, alerts |
 //! | [`webhook`] | tells another machine what has happened |
-//! | [`resource_server`] | the use cases: admit, charge, settle, purchase, spend a plan, recover |
+//! | [`resource_server`] | the use cases: admit, charge, settle, purchase, spend a plan, recover, keep the register |
 //! | [`config`] | the TOML file: read, checked, made into a price table, reloaded |
 //! | [`proxy`] | the edge: Pingora's hooks, our own answers, which headers pass |
-//! | [`admin`] | health, readiness, metrics |
+//! | [`admin`] | health, readiness, metrics, the operator's API |
 //! | [`telemetry`] | log lines, counters, the requests under way |
 //! | [`sandbox`] | the demo's parts: a facilitator with play money, a sample API, a buyer |
 //! | [`app`] | where concrete types meet |
@@ -31,7 +31,7 @@
 //!
 //! # Arrows
 //! ```text
-//! app, cli → proxy, admin → resource_server → facilitator, chain, store → payment → pricing → plans, x402 → money
+//! app, cli → admin → proxy → resource_server → facilitator, chain, store → payment → pricing → plans, x402 → money
 //! resource_server, config → screening → webhook, money
 //! app → config → pricing, plans            telemetry takes finished facts
 //! ```

@@ -44,7 +44,7 @@ const MAY_USE: [(&str, &[&str]); 21] = [
             "telemetry",
         ],
     ),
-    ("admin", &["clock", "resource_server", "telemetry"]),
+    ("admin", &["clock", "plans", "store", "resource_server", "telemetry", "proxy"]),
     (
         "app",
         &[

@@ -1,14 +1,23 @@
-//! The operator's side: health, readiness, metrics, on a listener of its own.
+//! The operator's side: health, readiness, metrics, and an API for plans and keys, on a listener of its own.
+
+mod api;
+mod operation;
+mod query;
+mod reply;
+pub mod views;
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{Method, Response, StatusCode};
 use pingora::apps::http_app::ServeHttp;
 use pingora::protocols::http::ServerSession;
 
+use crate::proxy::Snapshot;
 use crate::resource_server::ResourceServer;
+use crate::store::{KeyStore, Register};
 use crate::telemetry::Metrics;
 
 /// Answers the operator.
@@ -17,11 +26,20 @@ pub struct Admin {
     pub server: Arc<ResourceServer>,
     /// For the counters.
     pub metrics: Arc<Metrics>,
+    /// The prices and the token of the API, as they are now.
+    pub live: Arc<ArcSwap<Snapshot>>,
+    /// Subscriptions and keys, as the API reads them.
+    pub register: Arc<dyn Register>,
+    /// The same books, for one holder.
+    pub holders: Arc<dyn KeyStore>,
 }
 
 #[async_trait]
 impl ServeHttp for Admin {
     async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
+        if session.req_header().uri.path().starts_with(api::PREFIX) {
+            return self.api(session).await;
+        }
         let head = session.req_header();
         if head.method != Method::GET && head.method != Method::HEAD {
             return text(StatusCode::METHOD_NOT_ALLOWED, "text/plain", "only GET\n".to_owned());
@@ -35,7 +53,7 @@ impl ServeHttp for Admin {
                 let page = self.metrics.page(self.server.accounts().len(), open);
                 text(StatusCode::OK, "text/plain; version=0.0.4", page)
             }
-            _ => text(StatusCode::NOT_FOUND, "text/plain", "/healthz /readyz /metrics\n".to_owned()),
+            _ => text(StatusCode::NOT_FOUND, "text/plain", "/healthz /readyz /metrics /api/v1\n".to_owned()),
         }
     }
 }

@@ -104,17 +104,24 @@ pub fn run(path: &Path, stop: Stop) -> Result<(), StartError> {
     config.server.listen.iter().map(|listen| listen.addr).chain([config.server.admin]).try_for_each(can_listen)?;
 
     let metrics = Arc::new(Metrics::new()?);
-    let (server, keeper) = runtime.block_on(assemble(path, &config, watcher, &metrics, &runtime))?;
+    let (server, keeper, store) = runtime.block_on(assemble(path, &config, watcher, &metrics, &runtime))?;
     metrics.started();
     let gateway = Gateway { live: keeper.live(), server: Arc::clone(&server), metrics: Arc::clone(&metrics) };
     let live = keeper.live();
+    let admin = Admin {
+        server: Arc::clone(&server),
+        metrics: Arc::clone(&metrics),
+        live: keeper.live(),
+        register: Arc::<SqliteStore>::clone(&store),
+        holders: store,
+    };
     runtime.spawn(keeper.keep());
     runtime.spawn(write_down(Arc::clone(&server)));
     runtime.spawn(follow(Arc::clone(&server)));
     runtime.spawn(reconcile(Arc::clone(&server), live));
     runtime.spawn(sweep(Arc::clone(&server)));
 
-    serve(&config, gateway, stop.watch(Arc::clone(&metrics), config.server.shutdown_timeout))?;
+    serve(&config, gateway, admin, stop.watch(Arc::clone(&metrics), config.server.shutdown_timeout))?;
     close(&runtime, &server, config.server.shutdown_timeout);
     Ok(())
 }
@@ -125,7 +132,7 @@ async fn assemble(
     watcher: Watcher,
     metrics: &Arc<Metrics>,
     runtime: &Runtime,
-) -> Result<(Arc<ResourceServer>, Keeper), StartError> {
+) -> Result<(Arc<ResourceServer>, Keeper, Arc<SqliteStore>), StartError> {
     let secret = Secrets::derive(&secret::load(&config.store.secret)?);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let kept = &config.store.kept;
@@ -136,15 +143,16 @@ async fn assemble(
     };
     let store = Arc::new(SqliteStore::open(&config.store.path, retention, Arc::clone(&clock)).await?);
     let ledger: Arc<dyn Ledger> = Arc::<SqliteStore>::clone(&store);
-    let server = ResourceServer::new(ledger, store, &secret, clock, runtime.handle().clone());
+    let keys = Arc::<SqliteStore>::clone(&store);
+    let server = ResourceServer::new(ledger, keys, &secret, clock, runtime.handle().clone());
     server.accounts().learn_imported().await?;
     let door = Doorkeeper::new(metrics, runtime.handle().clone())?;
     let keeper = Keeper::start(path, config.clone(), watcher, Arc::clone(metrics), door).await?;
-    Ok((Arc::new(server), keeper))
+    Ok((Arc::new(server), keeper, store))
 }
 
 /// The public listeners and the operator's, until the watch says stop.
-fn serve(config: &Config, gateway: Gateway, watch: stop::Watch) -> Result<(), StartError> {
+fn serve(config: &Config, gateway: Gateway, admin: Admin, watch: stop::Watch) -> Result<(), StartError> {
     let settings = ServerConf {
         threads: config.server.threads,
         // What is running has ended when the watch speaks.
@@ -152,7 +160,6 @@ fn serve(config: &Config, gateway: Gateway, watch: stop::Watch) -> Result<(), St
         graceful_shutdown_timeout_seconds: Some(0),
         ..ServerConf::default()
     };
-    let admin = Admin { server: Arc::clone(&gateway.server), metrics: Arc::clone(&gateway.metrics) };
     let mut server = Server::new_with_opt_and_conf(None, settings);
     server.bootstrap();
     let mut options = HttpServerOptions::default();

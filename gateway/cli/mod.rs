@@ -3,6 +3,7 @@
 pub mod check;
 mod demo;
 pub mod explain;
+mod keys;
 mod payments;
 mod run;
 
@@ -12,6 +13,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use self::keys::Keys;
 use self::payments::Payments;
 use crate::app;
 use crate::config::FacilitatorConfig;
@@ -53,6 +55,9 @@ enum Command {
     /// Look after payments: list, show, export, reconcile, resolve.
     #[command(subcommand)]
     Payments(Payments),
+    /// Look after plans and keys: list, show, mint, issue, rotate, revoke, usage, export, import.
+    #[command(subcommand)]
+    Keys(Keys),
     /// Try it without money: a sample API, the gateway, and a sandbox facilitator in one process.
     Demo {
         /// Play a buyer through it, show each exchange, and end.
@@ -72,6 +77,7 @@ impl Cli {
             Command::Check { file, online } => check::run(&file, online.then_some(&ask)),
             Command::Explain { file, method, url } => explain::run(&file, &method, &url),
             Command::Payments(payments) => payments.run(),
+            Command::Keys(keys) => keys.run(),
             Command::Demo { walk, port } => demo::run(walk, port),
         }
     }

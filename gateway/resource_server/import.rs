@@ -23,8 +23,8 @@ pub struct Arrival {
     pub holder: Option<HolderId>,
     /// Whose it is, by name.
     pub name: Option<HolderName>,
-    /// The wallet that paid: the word of its chain's family, its address, and its network.
-    pub wallet: Option<(Arc<str>, Arc<str>, Option<Arc<str>>)>,
+    /// The wallet that paid: the word of its chain's family, and its address.
+    pub wallet: Option<(Arc<str>, Arc<str>)>,
     /// What it opens.
     pub plan: Plan,
     /// What was used of it.
@@ -75,14 +75,14 @@ impl Registrar<'_> {
     async fn owner(&self, arrival: &Arrival) -> Result<HolderId, Unregistered> {
         let store = self.server.accounts.store();
         let by_wallet = match &arrival.wallet {
-            Some((chain, address, _)) => store.holder_at(chain, address).await?,
+            Some((chain, address)) => store.holder_at(chain, address).await?,
             None => None,
         };
         let by_name = match &arrival.name {
             Some(name) => store.holder_named(name.as_str()).await?,
             None => None,
         };
-        if let (Some(owner), Some((_, address, _))) = (&by_wallet, &arrival.wallet)
+        if let (Some(owner), Some((_, address))) = (&by_wallet, &arrival.wallet)
             && by_name.as_ref().is_some_and(|named| named != owner)
         {
             return Err(Unregistered::AddressTaken(address.to_string(), owner.clone()));
@@ -106,7 +106,7 @@ impl Arrival {
     }
 
     fn sale(&self, holder: &HolderId, key: NewKey, now: SystemTime) -> Sale {
-        let (chain, payer, network) = self.wallet.clone().unwrap_or_else(|| ("".into(), "".into(), None));
+        let (chain, payer) = self.wallet.clone().unwrap_or_else(|| ("".into(), "".into()));
         let subscription = Subscription {
             id: new_subscription(&key.key.id),
             holder: holder.clone(),
@@ -119,6 +119,6 @@ impl Arrival {
             used: self.plan.units.map_or(self.used, |units| self.used.min(units)),
         };
         let name = self.name.as_ref().map(HolderName::shared);
-        Sale { subscription, key, network, name, on_repurchase: OnRepurchase::Replace }
+        Sale { subscription, key, network: None, name, on_repurchase: OnRepurchase::Replace }
     }
 }

@@ -23,9 +23,9 @@ mod proven;
 mod purchase;
 mod reconcile;
 mod recover;
-mod registrar;
 #[cfg(test)]
 mod registering;
+mod registrar;
 mod resolve;
 #[cfg(test)]
 mod resolving;

@@ -5,9 +5,7 @@
 use std::time::{Duration, SystemTime};
 
 use super::{Market, ResourceServer};
-use crate::plans::{
-    ApiKey, HolderId, HolderName, Key, KeyId, OnRepurchase, Plan, Subscription, SubscriptionId, Units,
-};
+use crate::plans::{ApiKey, HolderId, HolderName, Key, KeyId, OnRepurchase, Plan, Subscription, SubscriptionId, Units};
 use crate::store::{HolderAct, KeyEntry, NewKey, Register, Sale, StoreError};
 
 /// As for the plans of the file: what is given for longer is given for ever, and no clock overflows.
@@ -216,7 +214,8 @@ impl Registrar<'_> {
             plan.units = Some(units);
         }
         if let Some(end) = gift.expires_at {
-            let lasts = end.duration_since(now).ok().filter(|lasts| (Duration::from_secs(1)..=DURATION_MAX).contains(lasts));
+            let lasts =
+                end.duration_since(now).ok().filter(|lasts| (Duration::from_secs(1)..=DURATION_MAX).contains(lasts));
             // Buyers are told a number of whole seconds.
             plan.duration = Duration::from_secs(lasts.ok_or(Unregistered::NoEnd)?.as_secs());
         }

@@ -39,12 +39,7 @@ pub trait Register: Send + Sync {
     ///
     /// # Errors
     /// [`StoreError`].
-    async fn keys(
-        &self,
-        selection: &Selection,
-        after: Option<&KeyId>,
-        rows: u32,
-    ) -> Result<Vec<KeyEntry>, StoreError>;
+    async fn keys(&self, selection: &Selection, after: Option<&KeyId>, rows: u32) -> Result<Vec<KeyEntry>, StoreError>;
 
     /// One key.
     ///

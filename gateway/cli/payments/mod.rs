@@ -24,9 +24,10 @@ use std::sync::Arc;
 
 use clap::Subcommand;
 
-use self::export::Format;
+pub(super) use self::export::Format;
 use self::filter::FilterArgs;
 use self::resolve::WordArgs;
+pub(super) use self::row::{harmless, readable};
 use super::print;
 use crate::app::{StartError, open_books};
 use crate::config::{Config, Problems, load};

@@ -117,7 +117,7 @@ impl Row {
 }
 
 /// What a spreadsheet would take for a formula begins with an apostrophe.
-fn harmless(cell: String) -> String {
+pub(in crate::cli) fn harmless(cell: String) -> String {
     if cell.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) { format!("'{cell}") } else { cell }
 }
 
@@ -148,7 +148,7 @@ fn asset(entry: &Entry, config: &Config) -> Option<Asset> {
 }
 
 /// A text of the books as people may read it on a terminal: nothing in it moves the cursor or rings.
-pub(super) fn readable(text: &str) -> String {
+pub(in crate::cli) fn readable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 

@@ -18,6 +18,8 @@ mod paging;
 #[cfg(test)]
 mod refusals;
 mod register;
+#[cfg(test)]
+mod registered;
 mod responses;
 mod room;
 mod rows;

@@ -55,12 +55,7 @@ impl Register for SqliteStore {
         one.build().fetch_optional(&self.readers).await?.map(|row| subscription_entry(&row)).transpose()
     }
 
-    async fn keys(
-        &self,
-        selection: &Selection,
-        after: Option<&KeyId>,
-        rows: u32,
-    ) -> Result<Vec<KeyEntry>, StoreError> {
+    async fn keys(&self, selection: &Selection, after: Option<&KeyId>, rows: u32) -> Result<Vec<KeyEntry>, StoreError> {
         let mut query = QueryBuilder::new(KEY);
         query.push("TRUE");
         select(&mut query, selection);

@@ -88,10 +88,12 @@ async fn holder(connection: &mut SqliteConnection, sale: &Sale, now: i64) -> Res
     // The operator may mean somebody who has no name.
     let known = match known {
         Some(known) => Some(known),
-        None => query_scalar("SELECT id FROM holders WHERE id = ?")
-            .bind(bought.holder.as_str())
-            .fetch_optional(&mut *connection)
-            .await?,
+        None => {
+            query_scalar("SELECT id FROM holders WHERE id = ?")
+                .bind(bought.holder.as_str())
+                .fetch_optional(&mut *connection)
+                .await?
+        }
     };
     if let Some(known) = known {
         return Ok(HolderId::new(&known));
