@@ -156,7 +156,8 @@ mod tests {
         let token = |name: &str| (name == "TOKEN").then(|| "0123456789abcdef".to_owned());
         let text = "server = { public_url = \"https://a.example\", unlisted = \"free\", admin_token.env = \"TOKEN\" }\n\
                     upstream.url = \"http://127.0.0.1:1\"\n[jwt]\n\
-                    public_key = \"\"\"-----BEGIN PUBLIC KEY-----\nMIIB\n-----END PUBLIC KEY-----\"\"\"";
+                    public_key = \"\"\"-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAdV9SrQMicgCJ0pFaXMrj0nfHQpCUshdcCdjGlUmKRo0=\n\
+                    -----END PUBLIC KEY-----\"\"\"";
         let config = parse(text, "t.toml", Path::new(""), &token).unwrap().config;
         let told = " JWTs are taken in place of keys. The operator's API is on.";
         assert!(summary(Path::new(""), &config).ends_with(told), "{}", summary(Path::new(""), &config));
