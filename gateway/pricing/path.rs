@@ -88,6 +88,29 @@ impl Target {
     pub fn query(&self) -> Option<&str> {
         self.text.get(self.path_len + 1..)
     }
+
+    /// Takes parameters out of the query, by their names and values as they were sent; gives what `take` made of them.
+    pub fn take_from_query<T>(&mut self, take: impl Fn(&str, &str) -> Option<T>) -> Vec<T> {
+        let mut taken = Vec::new();
+        let query = self.query().unwrap_or_default();
+        let stays = |pair: &&str| match pair.split_once('=').and_then(|(name, value)| take(name, value)) {
+            Some(value) => {
+                taken.push(value);
+                false
+            }
+            None => true,
+        };
+        let rest: Vec<_> = query.split('&').filter(stays).collect();
+        let rest = rest.join("&");
+        if !taken.is_empty() {
+            self.text.truncate(self.path_len);
+            if !rest.is_empty() {
+                self.text.push('?');
+                self.text.push_str(&rest);
+            }
+        }
+        taken
+    }
 }
 
 impl fmt::Display for Target {

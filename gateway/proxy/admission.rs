@@ -90,16 +90,3 @@ impl Gateway {
         Wording::new(market, &self.server).denial(denial, wanted)
     }
 }
-
-/// Leave for a browser to call from another origin. It is free, and the upstream does not hear of it: so whichever
-/// headers the browser means to send are allowed, since only the upstream knows which of them it takes.
-pub(super) fn preflight(head: &RequestHeader) -> Answer {
-    const OURS: &str = "PAYMENT-SIGNATURE, X-PAYMENT, X-API-KEY, Authorization, Content-Type, Accept, \
-                        Access-Control-Expose-Headers, SIGN-IN-WITH-X";
-    let wanted = head.headers.get(ACCESS_CONTROL_REQUEST_HEADERS).and_then(|wanted| wanted.to_str().ok());
-    let allowed = wanted.map_or(OURS.to_owned(), |wanted| format!("{OURS}, {wanted}"));
-    Answer { status: StatusCode::NO_CONTENT, headers: Vec::new(), body: Bytes::new(), is_ours: true }
-        .with("Access-Control-Allow-Methods", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
-        .with("Access-Control-Allow-Headers", allowed)
-        .with("Access-Control-Max-Age", "600")
-}

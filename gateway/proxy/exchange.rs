@@ -45,6 +45,8 @@ pub struct Exchange {
     /// The payment of this request, for its event.
     pub(super) payment: Option<Payment>,
     pub(super) upstream_asked: Option<Instant>,
+    /// Whether there is a connection to the upstream, on which the request goes out.
+    pub(super) forwarded: bool,
     /// Counts the request as running.
     pub(super) in_flight: Option<InFlight>,
 }

@@ -10,12 +10,14 @@ use http::{HeaderMap, HeaderValue, Method, Version};
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 
+use super::Snapshot;
 use super::headers::STRIPPED;
+use super::query_key::{Shown, is_handshake};
 use super::sign_in::sign_in;
 use crate::payment::siwx::SignIn;
-use crate::plans::{KeyMint, looks_like_jwt};
+use crate::plans::looks_like_jwt;
 use crate::pricing::{PathError, Target};
-use crate::resource_server::{Credentials, Market};
+use crate::resource_server::{Credentials, Market, ResourceServer};
 use crate::x402::headers::{PAYMENT_BYTES_MAX, PAYMENT_SIGNATURE, X_PAYMENT};
 
 /// A request, as far as the gateway has to know it.
@@ -37,7 +39,7 @@ pub(super) struct Facts {
     pub(super) client: Option<IpAddr>,
 }
 
-/// An API key as it was sent, and in which headers.
+/// An API key as it was sent, and in which headers; in none, if it was in the query.
 #[derive(Clone)]
 pub(super) struct Credential {
     pub(super) key: String,
@@ -83,26 +85,31 @@ impl Facts {
     pub(super) fn read(
         head: &RequestHeader,
         client: Option<IpAddr>,
-        key_headers: &[HeaderName],
-        key_prefix: &str,
-        keys: &KeyMint,
+        snapshot: &Snapshot,
+        server: &ResourceServer,
     ) -> Result<Self, BadRequest> {
-        let headers = &head.headers;
+        let (headers, market, key_headers) = (&head.headers, &snapshot.market, &snapshot.key_headers);
+        let is_ours = |text: &str| text.starts_with(&*market.key_prefix) || server.may_be_key(text);
         let method = &head.method;
         let tokens = method.as_str().bytes().all(|b| b.is_ascii_uppercase() || b == b'-' || b == b'_');
         if !tokens || *method == Method::CONNECT || *method == Method::TRACE {
             return Err(BadRequest::Method);
         }
         let host = host(head)?;
-        let target = target(head, &host)?;
+        let mut target = target(head, &host)?;
         check_framing(head)?;
         check_underscores(headers, key_headers)?;
         let browser = headers.contains_key(ORIGIN);
+        let mut shown = Shown { credential: credential(headers, key_headers, is_ours)?, token: token(headers) };
+        if let Some(parameter) = snapshot.key_query.as_ref().filter(|_| is_handshake(head)) {
+            shown.take_from(&mut target, parameter, is_ours, market.proofs.takes_tokens())?;
+        }
+        let Shown { credential, token } = shown;
         Ok(Self {
             target,
             host,
-            credential: credential(headers, key_headers, key_prefix, keys)?,
-            token: token(headers),
+            credential,
+            token,
             payment: payment(headers)?,
             sign_in: sign_in(headers)?,
             preflight: *method == Method::OPTIONS && browser && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD),
@@ -213,8 +220,7 @@ fn payment(headers: &HeaderMap) -> Result<Option<HeaderValue>, BadRequest> {
 fn credential(
     headers: &HeaderMap,
     key_headers: &[HeaderName],
-    prefix: &str,
-    keys: &KeyMint,
+    is_ours: impl Fn(&str) -> bool,
 ) -> Result<Option<Credential>, BadRequest> {
     let mut found: Option<Credential> = None;
     for header in key_headers {
@@ -231,7 +237,7 @@ fn credential(
         if key.is_empty() {
             continue;
         }
-        let ours = key.starts_with(prefix) || keys.recognise(key).is_some();
+        let ours = is_ours(key);
         match &mut found {
             // A token in Authorization may be the upstream's own business; two keys of ours are nobody's.
             Some(first) if first.ours && ours && first.key != key => return Err(BadRequest::Keys),

@@ -52,7 +52,7 @@ impl Exchange {
         }
     }
 
-    fn metering(&self) -> Option<&Metering> {
+    pub(super) fn metering(&self) -> Option<&Metering> {
         self.route.as_ref()?.access.metering()
     }
 }

@@ -9,6 +9,7 @@
 //! | `fail_to_proxy` | the answer in place of an upstream's that may not leave, or that never came |
 //! | `logging` | delivered or not; the payment's event |
 
+mod abandoned;
 mod admission;
 mod answer;
 mod ending;
@@ -23,6 +24,8 @@ mod kept;
 mod keys;
 mod meter;
 mod metering;
+mod preflight;
+mod query_key;
 mod recovery;
 mod refusals;
 mod sign_in;
@@ -49,10 +52,10 @@ use serde_json::json;
 pub use exchange::Exchange;
 pub use upstream::Upstream;
 
-use self::admission::preflight;
 use self::facts::{Facts, check_lost_length};
 use self::kept::Kept;
 use self::meter::UNPAID;
+use self::preflight::preflight;
 use self::withheld::WITHHELD;
 use self::wording::Wording;
 use crate::config::Secret;
@@ -107,8 +110,8 @@ impl ProxyHttp for Gateway {
             return answer.with("Retry-After", "1").write(session, false).await.map(|()| true);
         }
         let client = session.client_addr().and_then(|address| address.as_inet()).map(std::net::SocketAddr::ip);
-        let (head, prefix) = (session.req_header(), &market.key_prefix);
-        let read = |()| Facts::read(head, client, &snapshot.key_headers, prefix, &self.server.keys);
+        let head = session.req_header();
+        let read = |()| Facts::read(head, client, &snapshot, &self.server);
         let facts = match check_lost_length(session).and_then(read) {
             Ok(facts) => facts,
             Err(bad) => {
@@ -116,6 +119,7 @@ impl ProxyHttp for Gateway {
                 return wording().bad_request(bad).write(session, false).await.map(|()| true);
             }
         };
+        query_key::hide(session, &facts);
         let answer = match market.prices.find(&facts.method, facts.target.path()) {
             Found::Endpoint(_) if facts.preflight => Some(preflight(session.req_header())),
             Found::Endpoint(endpoint) => Some(self.serve(endpoint, &market, &facts, session, exchange).await),
@@ -155,6 +159,7 @@ impl ProxyHttp for Gateway {
         if let (Some(facts), Some(snapshot)) = (&exchange.facts, &exchange.snapshot) {
             sign_in::strip(request, facts, &snapshot.market.prices);
         }
+        exchange.forwarded = true;
         let secure = session.digest().is_some_and(|digest| digest.ssl_digest.is_some());
         match (&exchange.facts, &exchange.upstream, &exchange.pass) {
             (Some(facts), Some(upstream), Some(pass)) => headers::to_upstream(request, facts, upstream, pass, secure),
@@ -304,6 +309,7 @@ impl ProxyHttp for Gateway {
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, exchange: &mut Exchange) {
         let status = session.response_written().map_or(0, |response| response.status.as_u16());
+        exchange.charge_abandoned(session, error);
         self.metrics.request(exchange.outcome.unwrap_or(Outcome::UpstreamFailed));
         // An answer that is here in whole is the buyer's, who may fetch it by the same payment.
         let delivered = exchange.earned && (error.is_none() || exchange.kept.as_ref().is_some_and(Kept::is_whole));

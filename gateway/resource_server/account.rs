@@ -139,8 +139,8 @@ impl Account {
     }
 
     /// Adds what the store has set aside; less than was wanted means that there is no more for now.
-    pub(super) fn fill(&self, granted: Units, want: Units) {
-        self.leased.fetch_add(granted.thousandths(), Ordering::AcqRel);
+    pub(super) fn fill(self: &Arc<Self>, granted: Units, want: Units) {
+        self.set_free(granted);
         *lock(&self.dry_since) = (granted < want).then(Instant::now);
     }
 
@@ -151,7 +151,14 @@ impl Account {
 
     /// Gives units back that were taken and not used.
     fn give_back(self: &Arc<Self>, units: Units) {
-        if self.subscription.units.is_some() && units > Units::ZERO {
+        if self.subscription.units.is_some() {
+            self.set_free(units);
+        }
+    }
+
+    /// Adds to what is set aside here. Nobody would spend it of a retired account, so it goes back to the store.
+    fn set_free(self: &Arc<Self>, units: Units) {
+        if units > Units::ZERO {
             self.leased.fetch_add(units.thousandths(), Ordering::AcqRel);
             if self.retired.load(Ordering::Acquire) {
                 self.list();
@@ -226,9 +233,10 @@ impl Grant {
         Self { credential, account, subject, generation }
     }
 
-    /// Whether it is still to be believed.
+    /// Whether it is still to be believed. Never one that was made with an account that was retired by then.
     pub(super) fn is_current(&self) -> bool {
-        self.generation == self.account.generation.load(Ordering::Acquire)
+        let account = &self.account;
+        self.generation == account.generation.load(Ordering::Acquire) && !account.retired.load(Ordering::Acquire)
     }
 }
 

@@ -136,21 +136,17 @@ impl Accounts {
         match self.accounts.get_value_or_guard_async(&holder).await {
             Ok(account) => Ok(Some(account)),
             Err(guard) => {
-                let epoch = self.epoch.load(Ordering::Acquire);
                 let Some(subscription) = self.store.current_of(&holder).await? else { return Ok(None) };
                 let account = Arc::new(Account::new(subscription, Arc::clone(&self.changed)));
                 // An error says that the entry was removed meanwhile: this caller has its account all the same.
                 let _ = guard.insert(Arc::clone(&account));
-                if epoch != self.epoch.load(Ordering::Acquire) {
-                    self.forget(&holder);
-                }
                 Ok(Some(account))
             }
         }
     }
 
     /// Takes units of one call from an account, or says that there are not enough left.
-    pub(super) async fn take(&self, account: &Account, cost: Units) -> Result<bool, StoreError> {
+    pub(super) async fn take(&self, account: &Arc<Account>, cost: Units) -> Result<bool, StoreError> {
         if account.take(cost) {
             return Ok(true);
         }
@@ -166,7 +162,7 @@ impl Accounts {
     }
 
     /// Sets a further block aside before it is needed. Does nothing while somebody else is at it.
-    pub(super) async fn lease_ahead(&self, account: &Account, cost: Units) -> Result<(), StoreError> {
+    pub(super) async fn lease_ahead(&self, account: &Arc<Account>, cost: Units) -> Result<(), StoreError> {
         match account.leasing.try_lock() {
             Ok(_leasing) if account.is_low(ahead(cost)) => self.lease(account, cost).await,
             _ => Ok(()),
@@ -174,7 +170,7 @@ impl Accounts {
     }
 
     /// Sets a block of units aside. The caller holds `leasing`.
-    async fn lease(&self, account: &Account, cost: Units) -> Result<(), StoreError> {
+    async fn lease(&self, account: &Arc<Account>, cost: Units) -> Result<(), StoreError> {
         let subscription = account.subscription();
         let plan = subscription.units.unwrap_or(Units::ZERO).thousandths();
         let want = Units::from_thousandths(cost.thousandths().saturating_mul(BLOCK_CALLS).max(plan / 100));
@@ -185,17 +181,22 @@ impl Accounts {
     /// Makes everything in memory of a holder be read again; what they bought anew is in force when this is ready.
     pub(super) async fn invalidate(&self, holder: &HolderId) {
         self.epoch.fetch_add(1, Ordering::AcqRel);
-        let Some(account) = self.accounts.get(holder) else { return };
+        // Whoever is reading the account may have read what was before: that is waited for, and judged too.
+        let Ok(account) = self.accounts.get_value_or_guard_async(holder).await else { return };
         match self.store.current_of(holder).await {
             // Another key, or another address: the units stay where they are.
             Ok(Some(current)) if is_same(&current, account.subscription()) => account.renew(),
-            _ => self.forget(holder),
+            _ => self.forget(holder).await,
         }
     }
 
-    fn forget(&self, holder: &HolderId) {
-        if let Some((_, account)) = self.accounts.remove(holder) {
-            account.retire();
+    /// Takes an account out of use. What was spent of it is written down at once: a subscription that extends its own
+    /// must not sell it again.
+    async fn forget(&self, holder: &HolderId) {
+        let Some((_, account)) = self.accounts.remove(holder) else { return };
+        account.retire();
+        if let Err(error) = self.report(&[account], false).await {
+            tracing::error!(%error, "spent units could not be written down; they will be the next time");
         }
     }
 

@@ -48,14 +48,20 @@ impl ResourceServer {
         route: &Arc<Route>,
         metering: &Metering,
     ) -> Result<Reservation, Denial> {
-        let grant = self.open(market, credentials, true).await?;
-        let (account, cost) = (&grant.account, metering.reserved());
-        let rate_left = account
-            .keep_rate()
-            .map_err(|wait| Denial::RateLimited(wait, Box::new(account.standing(Units::ZERO, 0))))?;
-        match self.accounts.take(account, cost).await? {
-            true => Ok(Reservation::new(grant, route, cost, rate_left)),
-            false => Err(Denial::Exhausted(Box::new(account.standing(Units::ZERO, rate_left)))),
+        let cost = metering.reserved();
+        loop {
+            let grant = self.open(market, credentials, true).await?;
+            let account = &grant.account;
+            let rate_left = account
+                .keep_rate()
+                .map_err(|wait| Denial::RateLimited(wait, Box::new(account.standing(Units::ZERO, 0))))?;
+            if self.accounts.take(account, cost).await? {
+                return Ok(Reservation::new(grant, route, cost, rate_left));
+            }
+            // Another plan was bought meanwhile: who is told that this one is used up would buy once more.
+            if grant.is_current() {
+                return Err(Denial::Exhausted(Box::new(account.standing(Units::ZERO, rate_left))));
+            }
         }
     }
 
@@ -116,13 +122,18 @@ impl ResourceServer {
         if running && ended() { Err(Unfit::Short(Shortfall::ExpiredKey)) } else { Ok(grant) }
     }
 
+    /// Whether a text may be a key that was given out here or brought along. The check inside a key refuses what was made
+    /// up, without a look-up.
+    pub fn may_be_key(&self, text: &str) -> bool {
+        self.keys.recognise(text).is_some() || self.accounts.may_be_imported(&KeyHash::of(text))
+    }
+
     async fn by_key(&self, key: &str) -> Result<Result<Arc<Grant>, Unfit>, Denial> {
         let subject = Subject::Key(KeyHash::of(key));
         if let Some(grant) = self.accounts.known(&subject) {
             return Ok(Ok(grant));
         }
-        // The check inside the key refuses what was made up, without a look-up.
-        if self.keys.recognise(key).is_none() && !self.accounts.may_be_imported(&KeyHash::of(key)) {
+        if !self.may_be_key(key) {
             return Ok(Err(Unfit::Short(Shortfall::InvalidKey)));
         }
         Ok(match self.accounts.find(subject).await? {

@@ -7,6 +7,8 @@ use std::sync::{Mutex, Weak};
 use async_trait::async_trait;
 use http::Method;
 use serde_json::Map;
+use sqlx::ConnectOptions as _;
+use sqlx::sqlite::SqliteConnectOptions;
 use tempfile::TempDir;
 use tokio::sync::Semaphore;
 
@@ -194,6 +196,18 @@ impl Shop {
             Pass::Verified(verified) => *verified,
             other => panic!("{other:?}"),
         }
+    }
+
+    /// The thousandths that the books have as set aside.
+    pub(super) async fn set_aside(&self) -> i64 {
+        let options = SqliteConnectOptions::new().filename(self.folder.path().join("store.db")).read_only(true);
+        let mut connection = options.connect().await.unwrap();
+        sqlx::query_scalar("SELECT sum(leased) FROM subscriptions").fetch_one(&mut connection).await.unwrap()
+    }
+
+    /// From now on, the same plan bought again extends.
+    pub(super) fn extends(&mut self) {
+        Arc::get_mut(&mut self.market).unwrap().terms.on_repurchase = OnRepurchase::Extend;
     }
 
     pub(super) async fn settle(&self, verified: Verified) -> Result<Settled, Denial> {

@@ -83,8 +83,11 @@ impl ResourceServer {
             address: account.to_string().into(),
             network: Some(network.caip2().into()),
         };
+        let before = self.accounts.store().holder_at(chain, &linked.address).await?;
         let outcome = self.accounts.store().link(holder, &linked).await?;
-        self.accounts.invalidate(holder).await;
+        for changed in before.iter().chain([holder]) {
+            self.accounts.invalidate(changed).await;
+        }
         match outcome {
             Linked::Now | Linked::Before => Ok(linked),
             Linked::Taken => Err(Denial::AddressTaken),

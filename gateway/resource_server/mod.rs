@@ -16,7 +16,11 @@ mod fixture;
 #[cfg(test)]
 mod flaky;
 mod import;
+#[cfg(test)]
+mod keyholding;
 mod keyring;
+#[cfg(test)]
+mod opening;
 mod operator;
 mod proofs;
 mod proven;
@@ -26,6 +30,8 @@ mod recover;
 #[cfg(test)]
 mod registering;
 mod registrar;
+#[cfg(test)]
+mod repurchasing;
 mod resolve;
 #[cfg(test)]
 mod resolving;

@@ -6,7 +6,6 @@ use std::time::Instant;
 use super::{Call, Denial, Market, ResourceServer, Settled};
 use crate::money::Address;
 use crate::payment::{Claimed, Presented, Shortfall};
-use crate::plans::KeyHash;
 use crate::screening::{Admission, Dollars, Exceeded, FreeCall, NoVerdict, Payment, Rate, Screened};
 use crate::store::Claim;
 use crate::x402::facilitator::SettleResponse;
@@ -41,8 +40,7 @@ impl ResourceServer {
     /// # Errors
     /// [`Denial::Exceeded`] if the address had too many.
     pub fn may_call(&self, market: &Market, key: Option<&str>, client: Option<IpAddr>) -> Result<(), Denial> {
-        let is_ours = |key| self.keys.recognise(key).is_some() || self.accounts.may_be_imported(&KeyHash::of(key));
-        let has_key = key.is_some_and(is_ours);
+        let has_key = key.is_some_and(|key| self.may_be_key(key));
         if has_key { Ok(()) } else { Ok(market.screening.may_call(client, Instant::now())?) }
     }
 

@@ -82,7 +82,8 @@ fn refill(rate: Rate, calls: u32) -> Duration {
     rate.per.checked_div(rate.calls).unwrap_or(rate.per).saturating_mul(calls)
 }
 
-/// The fields have integers only; what is promised is there.
+/// The fields have integers only, and none of more than 15 digits (RFC 9651 §3.3.1); what is promised is there.
 fn whole(units: Units) -> u64 {
-    units.thousandths() / 1000
+    const INTEGER_MAX: u64 = 999_999_999_999_999;
+    (units.thousandths() / 1000).min(INTEGER_MAX)
 }

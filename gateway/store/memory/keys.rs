@@ -152,6 +152,7 @@ impl Books {
         let extended = earlier.as_ref().filter(|earlier| {
             sale.on_repurchase == OnRepurchase::Extend
                 && earlier.plan.name == bought.plan.name
+                && earlier.units.is_some() == bought.units.is_some()
                 && earlier.expires_at > now
         });
         if let Some(earlier) = extended {

@@ -63,7 +63,9 @@ fn succeed(sale: &Sale, earlier: Option<&Subscription>, now: i64) -> (Subscripti
     let mut bought = sale.subscription.clone();
     let extended = earlier.filter(|earlier| {
         let runs = unix_millis(earlier.expires_at) > now;
-        sale.on_repurchase == OnRepurchase::Extend && earlier.plan.name == bought.plan.name && runs
+        // A plan that had no limit and has one now is another plan: what is left of it has no number.
+        let same = earlier.plan.name == bought.plan.name && earlier.units.is_some() == bought.units.is_some();
+        sale.on_repurchase == OnRepurchase::Extend && same && runs
     });
     if let Some(earlier) = extended {
         let lasts = bought.expires_at.duration_since(from_unix_millis(now)).unwrap_or(Duration::ZERO);
