@@ -12,7 +12,8 @@ impl Exchange {
     /// nothing by hanging up. What the upstream has not got, or has failed at, is given back.
     pub(super) fn charge_abandoned(&mut self, session: &mut Session, error: Option<&Error>) {
         let left = error.is_some_and(|error| *error.esource() == ErrorSource::Downstream);
-        if !left || !self.forwarded || !(session.is_upgrade_req() || session.is_body_done()) {
+        let whole = self.body_forwarded || session.is_body_empty() || session.is_upgrade_req();
+        if !left || !self.forwarded || !whole {
             return;
         }
         match self.pass.take() {

@@ -3,10 +3,6 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::Bytes;
-use http::StatusCode;
-use http::header::ACCESS_CONTROL_REQUEST_HEADERS;
-use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 
 use super::answer::{Answer, read_body};

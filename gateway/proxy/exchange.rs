@@ -47,6 +47,8 @@ pub struct Exchange {
     pub(super) upstream_asked: Option<Instant>,
     /// Whether there is a connection to the upstream, on which the request goes out.
     pub(super) forwarded: bool,
+    /// Whether the request's body has gone out to its end.
+    pub(super) body_forwarded: bool,
     /// Counts the request as running.
     pub(super) in_flight: Option<InFlight>,
 }

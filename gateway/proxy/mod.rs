@@ -168,6 +168,17 @@ impl ProxyHttp for Gateway {
         }
     }
 
+    async fn request_body_filter(
+        &self,
+        _: &mut Session,
+        _: &mut Option<Bytes>,
+        end_of_stream: bool,
+        exchange: &mut Exchange,
+    ) -> pingora::Result<()> {
+        exchange.body_forwarded |= end_of_stream;
+        Ok(())
+    }
+
     async fn response_filter(
         &self,
         _: &mut Session,

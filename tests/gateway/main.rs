@@ -10,14 +10,17 @@ mod support;
 
 mod commands;
 mod copies;
+mod credentials;
 mod framing;
 mod free_calls;
 mod full_disk;
+mod hanging_up;
 mod headers;
 mod hostile;
 mod http2;
 mod keyed_crash;
 mod keyless;
+mod keys;
 mod keys_commands;
 mod limits;
 mod metering;

@@ -53,7 +53,7 @@ fn start() -> World {
     world
 }
 
-fn address(key: [u8; 32]) -> String {
+pub(crate) fn address(key: [u8; 32]) -> String {
     DemoWallet::from_key(key).unwrap().address()
 }
 
@@ -97,7 +97,7 @@ fn proof_of(info: &Value, key: [u8; 32]) -> String {
 }
 
 /// A token of the other form, good for some seconds.
-fn token(domain: &str, key: [u8; 32], seconds: i64) -> String {
+pub(crate) fn token(domain: &str, key: [u8; 32], seconds: i64) -> String {
     let (issued, expires) = (time(-1), time(seconds));
     let message = format!(
         "{domain} wants you to sign in with your Ethereum account:\n{}\n\nSign in\n\nURI: https://{domain}\nVersion: 1\n\

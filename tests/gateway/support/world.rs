@@ -12,6 +12,7 @@ use super::client::{Answer, Wire, request};
 use super::facilitator::Facilitator;
 use super::gateway::Gateway;
 use super::server::{Journal, Server};
+use super::wait::PATIENCE;
 
 /// Who is paid.
 pub(crate) const SELLER: &str = "0x209693Bc6afc0C5328bA36FaF03C514EF312287C";
@@ -166,6 +167,16 @@ impl World {
     /// What is set aside of each subscription, in thousandths.
     pub(crate) fn units_leased(&self) -> Vec<i64> {
         self.read("SELECT leased FROM subscriptions ORDER BY created_at")
+    }
+
+    /// Does to the books what another process might.
+    pub(crate) fn write(&self, statement: &'static str) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let options = SqliteConnectOptions::new().filename(self.gateway.store_file());
+            let mut connection = options.busy_timeout(PATIENCE).connect().await.unwrap();
+            sqlx::raw_sql(statement).execute(&mut connection).await.unwrap();
+        });
     }
 
     fn read<T>(&self, query: &'static str) -> Vec<T>
