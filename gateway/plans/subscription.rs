@@ -37,7 +37,8 @@ pub enum OnRepurchase {
     #[default]
     Replace,
     /// If the same plan is bought again while the old one runs, the new one ends a duration after the old one's end and
-    /// has the units that were left besides its own. Another plan always replaces.
+    /// has the units that were left besides its own. Another plan always replaces, and so does one of the same name that
+    /// has got a limit since, or has lost it.
     Extend,
 }
 

@@ -66,8 +66,8 @@ pub trait KeyStore: Send + Sync {
     /// [`StoreError`]; nothing is given then.
     async fn grant(&self, sale: &Sale) -> Result<(), StoreError>;
 
-    /// Writes a new key of a holder, which takes the place of another if one is named. At most `keys_max` of a holder
-    /// work.
+    /// Writes a new key of a holder, which takes the place of another if one is named. One more is written only if fewer
+    /// than `keys_max` of the holder's work.
     ///
     /// # Errors
     /// [`StoreError::TooManyKeys`], or [`StoreError::NoKey`] if the other is not theirs or does not work any more;

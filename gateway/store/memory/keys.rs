@@ -70,7 +70,7 @@ impl KeyStore for MemoryStore {
         self.write(|books| {
             replaces.map_or(Ok(()), |replaced| books.revoke(&holder, replaced, now))?;
             let working = books.keys.values().filter(|key| key.holder == holder && key.is_working()).count();
-            if u32::try_from(working).is_ok_and(|working| working >= keys_max) {
+            if replaces.is_none() && u32::try_from(working).is_ok_and(|working| working >= keys_max) {
                 return Err(StoreError::TooManyKeys(keys_max));
             }
             books.put_key(&holder, key, now)?;

@@ -54,6 +54,13 @@ impl Fixture {
         self.store = Some(Arc::new(self.open().await.unwrap()));
     }
 
+    /// The same with another word on what is kept.
+    pub(super) async fn reopen_keeping(&mut self, retention: Retention) {
+        self.store = None;
+        let clock = Arc::clone(&self.clock);
+        self.store = Some(Arc::new(SqliteStore::open(&self.path(), retention, clock).await.unwrap()));
+    }
+
     /// The same with a writer that connects so.
     pub(super) async fn reopen_with(&mut self, options: SqliteConnectOptions) {
         self.store = None;

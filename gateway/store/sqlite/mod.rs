@@ -6,6 +6,8 @@
 mod beside;
 mod books;
 #[cfg(test)]
+mod changing;
+#[cfg(test)]
 mod failing;
 #[cfg(test)]
 mod fixture;

@@ -51,6 +51,8 @@ enum Move {
     /// A key of a payment's holder, in place of that of another payment.
     Issue(usize, Option<usize>),
     Revoke(usize, usize),
+    /// A key from elsewhere, by its number.
+    Import(usize, u8),
     /// An address by its number, for a payment's holder.
     Link(usize, u8),
     Lease(usize, u64),
@@ -72,6 +74,7 @@ fn a_move() -> impl Strategy<Value = Move> {
         1 => (20u8..23, 0u8..2).prop_map(|(key, name)| Move::Grant(key, name)),
         1 => (one.clone(), proptest::option::of(one.clone())).prop_map(|(one, other)| Move::Issue(one, other)),
         1 => (one.clone(), one.clone()).prop_map(|(one, other)| Move::Revoke(one, other)),
+        1 => (one.clone(), 0u8..3).prop_map(|(one, key)| Move::Import(one, key)),
         1 => (one.clone(), 0u8..3).prop_map(|(one, address)| Move::Link(one, address)),
         3 => one.clone().prop_map(Move::Voided),
         3 => (one.clone(), any::<bool>(), proptest::option::of(0u64..100))
@@ -114,6 +117,8 @@ struct Pair {
     fixture: Fixture,
     memory: MemoryStore,
     claims: HashMap<usize, (Claim, Claim)>,
+    /// The last change that was heard of, of each.
+    heard: (i64, i64),
     /// The state of each payment after the last move, and whether it bought something.
     before: [(Option<State>, bool); PAYMENTS],
 }
@@ -123,7 +128,7 @@ impl Pair {
         let fixture = Fixture::new().await;
         let clock = Arc::clone(&fixture.clock);
         let memory = MemoryStore::new(retention(), clock);
-        Self { fixture, memory, claims: HashMap::new(), before: [(None, false); PAYMENTS] }
+        Self { fixture, memory, claims: HashMap::new(), heard: (0, 0), before: [(None, false); PAYMENTS] }
     }
 
     /// Makes a move in both, and says what each had to say.
@@ -155,6 +160,14 @@ impl Pair {
             self.claims.insert(one, (database, memory));
         }
         (database.0, memory.0)
+    }
+
+    /// Whom each says to have changed since it was last asked.
+    async fn changed(&mut self) -> (BTreeSet<HolderId>, BTreeSet<HolderId>) {
+        let database = self.fixture.store().changes(self.heard.0).await.unwrap();
+        let memory = self.memory.changes(self.heard.1).await.unwrap();
+        self.heard = (database.last, memory.last);
+        (database.holders.into_iter().collect(), memory.holders.into_iter().collect())
     }
 
     /// What must be so whatever happened. The model is asked: the database has the same.
@@ -245,6 +258,7 @@ async fn told<S: Ledger + KeyStore>(store: &S, step: &Move, now: SystemTime) -> 
             let key = KeyId::of_payment(PRESENTED[*other].id.as_str());
             said(store.revoke(&holder_of(*one), &key).await)
         }
+        Move::Import(one, key) => said(store.issue(&imported(holder_of(*one), *key), None, 3).await),
         Move::Link(one, address) if store.holder(&holder_of(*one)).await.unwrap().is_some() => {
             let address =
                 HolderAddress { chain: "evm".into(), address: format!("0x{address:02}").into(), network: None };
@@ -290,6 +304,12 @@ fn issued(holder: HolderId, one: usize, number: u8) -> NewKey {
     NewKey { key, hash }
 }
 
+fn imported(holder: HolderId, number: u8) -> NewKey {
+    let id = KeyId::new(&format!("key_imported_{number}"));
+    let key = Key { id, holder, origin: Origin::Imported, prefix: None, ..sale(&PRESENTED[0], 10, 0).key.key };
+    NewKey { key, hash: KeyHash([200 + number; 32]) }
+}
+
 fn response_of(length: usize, expires_at: SystemTime) -> StoredResponse {
     let headers = vec![("x-a".to_owned(), b"1".to_vec())];
     StoredResponse { status: StatusCode::OK, headers, body: vec![b'x'; length].into(), expires_at }
@@ -325,6 +345,7 @@ async fn seen<S: Ledger + KeyStore>(store: &S, now: SystemTime) -> String {
             store.keys_of(&holder).await.unwrap().into_iter().map(|key| (key.id, key.revoked_at)).collect();
         seen += &format!("{addresses:?} {keys:?} {:?}\n", store.current_of(&holder).await.unwrap());
     }
+    seen += &format!("{:?}\n", store.imported().await.unwrap().into_iter().map(|hash| hash.0).collect::<BTreeSet<_>>());
     seen + &format!("{:?} {:?}", store.open_payments().await, store.due(now, 100).await)
 }
 
@@ -334,6 +355,8 @@ async fn same(moves: Vec<Move>) -> Result<(), TestCaseError> {
     for (number, step) in moves.into_iter().enumerate() {
         let (database, memory) = pair.make(&step).await;
         prop_assert_eq!(database, memory, "{:?}", step);
+        let (database, memory) = pair.changed().await;
+        prop_assert_eq!(database, memory, "changed by {:?}", step);
         pair.check().await?;
         if number % LOOK_EVERY != 0 && number != last {
             continue;

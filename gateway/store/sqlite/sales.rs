@@ -123,8 +123,11 @@ pub(super) async fn issue(
     now: i64,
 ) -> Result<(), StoreError> {
     let holder = &key.key.holder;
+    // Who has more than may be, since purchases bring keys too, can put new ones in their places all the same.
     if let Some(replaced) = replaces {
         revoke(connection, holder, replaced, now).await?;
+        put_key(connection, holder, key, now).await?;
+        return changed(connection, holder, now).await;
     }
     let working: i64 = query_scalar("SELECT count(*) FROM keys WHERE holder_id = ? AND revoked_at IS NULL")
         .bind(holder.as_str())
