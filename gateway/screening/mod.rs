@@ -157,6 +157,11 @@ impl Screening {
         self.tallies.may_call(&self.rules.limits, client, now)
     }
 
+    /// Whether calls that do not pay are counted at all.
+    pub fn counts_calls(&self) -> bool {
+        self.rules.limits.keyless.is_some()
+    }
+
     /// Takes one of the calls that an address has free of a route, until the [`FreeCall`] is dropped. None if there is
     /// none left, or nobody knows the address.
     pub fn free_call(&self, client: Option<IpAddr>, route: &str, rate: Rate, now: Instant) -> Option<FreeCall> {
