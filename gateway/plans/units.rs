@@ -92,11 +92,12 @@ impl Units {
 impl fmt::Display for Units {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (whole, thousandths) = (self.0 / 1000, self.0 % 1000);
-        if thousandths == 0 {
-            return write!(f, "{whole}");
+        // Every keyed answer has some, and `write!` is slow.
+        f.write_str(itoa::Buffer::new().format(whole))?;
+        match thousandths {
+            0 => Ok(()),
+            _ => write!(f, ".{}", format!("{thousandths:0>3}").trim_end_matches('0')),
         }
-        let fraction = format!("{thousandths:0>3}");
-        write!(f, "{whole}.{}", fraction.trim_end_matches('0'))
     }
 }
 

@@ -42,8 +42,11 @@ impl Answer {
         self
     }
 
-    pub(super) fn with_all(mut self, headers: impl IntoIterator<Item = (HeaderName, HeaderValue)>) -> Self {
-        self.headers.extend(headers);
+    pub(super) fn with_all<N: TryInto<HeaderName>>(
+        mut self,
+        headers: impl IntoIterator<Item = (N, HeaderValue)>,
+    ) -> Self {
+        self.headers.extend(headers.into_iter().filter_map(|(name, value)| Some((name.try_into().ok()?, value))));
         self
     }
 

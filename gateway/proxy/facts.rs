@@ -11,14 +11,14 @@ use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 
 use super::Snapshot;
-use super::headers::STRIPPED;
+use super::headers::is_stripped;
 use super::query_key::{Shown, is_handshake};
 use super::sign_in::sign_in;
 use crate::payment::siwx::SignIn;
 use crate::plans::looks_like_jwt;
 use crate::pricing::{PathError, Target};
 use crate::resource_server::{Credentials, Market, ResourceServer};
-use crate::x402::headers::{PAYMENT_BYTES_MAX, PAYMENT_SIGNATURE, X_PAYMENT};
+use crate::x402::headers::PAYMENT_BYTES_MAX;
 
 /// A request, as far as the gateway has to know it.
 #[derive(Debug)]
@@ -133,9 +133,10 @@ fn host(head: &RequestHeader) -> Result<HeaderValue, BadRequest> {
     let text = value.to_str().map_err(|_| BadRequest::Host)?;
     let authority: http::uri::Authority = text.parse().map_err(|_| BadRequest::Host)?;
     // The type takes any digits for a port; what names a user does not begin with its host.
-    let behind_host = text.strip_prefix(authority.host()).ok_or(BadRequest::Host)?;
+    let name = authority.host();
+    let behind_host = text.strip_prefix(name).ok_or(BadRequest::Host)?;
     let port_ok = behind_host.strip_prefix(':').map_or(behind_host.is_empty(), is_port);
-    if !authority.host().is_empty() && port_ok { Ok(value) } else { Err(BadRequest::Host) }
+    if !name.is_empty() && port_ok { Ok(value) } else { Err(BadRequest::Host) }
 }
 
 fn is_port(text: &str) -> bool {
@@ -191,8 +192,7 @@ const WRITTEN: [&str; 5] =
 fn check_underscores(headers: &HeaderMap, key_headers: &[HeaderName]) -> Result<(), BadRequest> {
     let acts_on = |name: &str| {
         let dashed = name.replace('_', "-");
-        dashed.starts_with("x-tollgate-")
-            || STRIPPED.contains(&dashed.as_str())
+        is_stripped(&dashed)
             || WRITTEN.contains(&dashed.as_str())
             || key_headers.iter().any(|header| header.as_str() == dashed)
     };
@@ -202,9 +202,13 @@ fn check_underscores(headers: &HeaderMap, key_headers: &[HeaderName]) -> Result<
     }
 }
 
+/// The headers of a payment, as they are looked up.
+const V2: HeaderName = HeaderName::from_static("payment-signature");
+const V1: HeaderName = HeaderName::from_static("x-payment");
+
 fn payment(headers: &HeaderMap) -> Result<Option<HeaderValue>, BadRequest> {
-    let read = |name: &str| only(headers, name).map_err(|()| BadRequest::Payments);
-    let (v2, v1) = (read(PAYMENT_SIGNATURE)?, read(X_PAYMENT)?);
+    let read = |name: HeaderName| only(headers, name).map_err(|()| BadRequest::Payments);
+    let (v2, v1) = (read(V2)?, read(V1)?);
     // One wallet in the field sends the same payment in both.
     let payment = match (v2, v1) {
         (Some(v2), Some(v1)) if v2 != v1 && !v2.is_empty() && !v1.is_empty() => return Err(BadRequest::Payments),

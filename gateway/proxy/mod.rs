@@ -208,7 +208,7 @@ impl ProxyHttp for Gateway {
             }
             Some(Pass::Plan(reservation)) => {
                 exchange.outcome = Some(Outcome::Keyed);
-                headers::make_private(response, browser)?;
+                headers::make_private_for_credential(response, browser)?;
                 // The upstream's own failures are not the buyer's; dropped, the units come back.
                 if !response.status.is_server_error() {
                     let standing = exchange.charge(&self.server, reservation, report, response);

@@ -113,6 +113,11 @@ impl Account {
         &self.subscription
     }
 
+    /// What is said of it with every call.
+    pub fn labels(&self) -> &Labels {
+        &self.labels
+    }
+
     /// What was used in all.
     pub fn used(&self) -> Units {
         Units::from_thousandths(self.used.load(Ordering::Relaxed))

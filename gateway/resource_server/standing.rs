@@ -6,6 +6,9 @@ use http::HeaderValue;
 use crate::clock::unix_seconds;
 use crate::plans::{Rate, Subscription, Units};
 
+/// Room for the usual `RateLimit`.
+const RATE_LIMIT_BYTES: usize = 64;
+
 /// How a subscription stands after a call: what its holder is told with every answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Standing {
@@ -28,6 +31,10 @@ pub struct Labels {
     pub expires_at: SystemTime,
     /// How fast it may be used, and how many calls may come at once.
     pub rate: Option<(Rate, u32)>,
+    /// The plan's name, for the upstream.
+    pub plan: HeaderValue,
+    /// Who paid, for the upstream. None if nobody did.
+    pub payer: Option<HeaderValue>,
     /// `X-Quota-Limit`.
     pub limit: Option<HeaderValue>,
     /// `X-Quota-Reset`: seconds of Unix time.
@@ -48,6 +55,8 @@ impl Labels {
             units: bought.units,
             expires_at: bought.expires_at,
             rate,
+            plan: value(bought.plan.name.to_string()),
+            payer: (!bought.payer.is_empty()).then(|| value(bought.payer.to_string())),
             limit: bought.units.map(|units| value(units.to_string())),
             reset: value(unix_seconds(bought.expires_at).to_string()),
             policy: (!policies.is_empty()).then(|| value(policies.join(", "))),
@@ -64,17 +73,25 @@ impl Standing {
     /// `RateLimit` (draft-ietf-httpapi-ratelimit-headers): what is left, in whole units and calls, and the seconds until
     /// there is more.
     pub fn rate_limit(&self, now: SystemTime) -> Option<String> {
-        let ends_in = || self.labels.expires_at.duration_since(now).unwrap_or(Duration::ZERO).as_secs();
-        let quota = self.remaining().map(|left| format!("\"plan\";r={};t={}", whole(left), ends_in()));
-        let rate = self.labels.rate.map(|(rate, burst)| {
-            let full_in = refill(rate, burst.saturating_sub(self.rate_left)).as_secs();
-            format!("\"rate\";r={};t={}", self.rate_left.min(burst), full_in.max(1))
-        });
-        match (quota, rate) {
-            (Some(quota), Some(rate)) => Some(format!("{quota}, {rate}")),
-            (quota, rate) => quota.or(rate),
+        let mut text = String::with_capacity(RATE_LIMIT_BYTES);
+        if let Some(left) = self.remaining() {
+            let ends_in = self.labels.expires_at.duration_since(now).unwrap_or(Duration::ZERO).as_secs();
+            push(&mut text, "\"plan\";r=", whole(left));
+            push(&mut text, ";t=", ends_in);
         }
+        if let Some((rate, burst)) = self.labels.rate {
+            let full_in = refill(rate, burst.saturating_sub(self.rate_left)).as_secs();
+            text.push_str(if text.is_empty() { "" } else { ", " });
+            push(&mut text, "\"rate\";r=", self.rate_left.min(burst).into());
+            push(&mut text, ";t=", full_in.max(1));
+        }
+        (!text.is_empty()).then_some(text)
     }
+}
+
+fn push(text: &mut String, what: &str, number: u64) {
+    text.push_str(what);
+    text.push_str(itoa::Buffer::new().format(number));
 }
 
 /// How long it takes until so many calls may be made again.
