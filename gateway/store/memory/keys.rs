@@ -1,7 +1,7 @@
 //! Holders, keys and subscriptions in memory.
 
 use std::cmp::Reverse;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 
@@ -148,6 +148,7 @@ impl Books {
             id
         });
         bought.holder = holder.clone();
+        let leased = self.current_of(&holder).map_or(Units::ZERO, |earlier| earlier.leased);
         let earlier = self.current_of(&holder).map(|earlier| earlier.subscription.clone());
         let extended = earlier.as_ref().filter(|earlier| {
             sale.on_repurchase == OnRepurchase::Extend
@@ -156,9 +157,8 @@ impl Books {
                 && earlier.expires_at > now
         });
         if let Some(earlier) = extended {
-            let lasts = bought.expires_at.duration_since(now).unwrap_or(Duration::ZERO);
-            bought.expires_at = earlier.expires_at + lasts;
-            let left = earlier.units.map(|units| units.saturating_sub(earlier.used));
+            bought.expires_at = earlier.expires_at + bought.plan.duration;
+            let left = earlier.units.map(|units| units.saturating_sub(earlier.used).saturating_sub(leased));
             bought.units = bought.units.zip(left).map(|(units, left)| units.saturating_add(left));
         }
         let (id, extends) = (bought.id.clone(), extended.is_some());
@@ -218,14 +218,34 @@ impl Books {
         if !bought.is_within() {
             return Err(StoreError::Refused("more than the plan has".to_owned()));
         }
-        let mut next = bought.replaced_by.clone();
-        while let Some(bought) = next.and_then(|id| self.subscriptions.get_mut(&id)).filter(|next| next.extends) {
-            let Some(units) = bought.subscription.units else { break };
-            let used = bought.subscription.used.saturating_add(usage.spent);
-            bought.subscription.used = used.min(units.saturating_sub(bought.leased));
-            next = bought.replaced_by.clone();
-        }
+        let next = bought.replaced_by.clone();
+        self.hand_on(next, usage.returned);
         Ok(())
+    }
+}
+
+impl Books {
+    /// Lets go of everything that is set aside.
+    pub(super) fn free_leases(&mut self) {
+        let mut freed = Vec::new();
+        for bought in self.subscriptions.values_mut() {
+            freed.push((bought.replaced_by.clone(), std::mem::take(&mut bought.leased)));
+        }
+        freed.into_iter().for_each(|(next, units)| self.hand_on(next, units));
+    }
+
+    fn hand_on(&mut self, mut next: Option<SubscriptionId>, units: Units) {
+        if units == Units::ZERO {
+            return;
+        }
+        while let Some(bought) = next.and_then(|id| self.subscriptions.get_mut(&id)).filter(|next| next.extends) {
+            next = bought.replaced_by.clone();
+            if next.is_none() {
+                bought.subscription.units = bought.subscription.units.map(|had| had.saturating_add(units));
+                let holder = bought.subscription.holder.clone();
+                self.changes.push(holder);
+            }
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use self::keys::Bought;
 use super::{Claim, ClaimOutcome, Claims, Doubt, Ledger, Record, Retention, Sale, StoreError, StoredResponse, Swept};
 use crate::clock::{Clock, from_unix_millis, unix_millis, unix_seconds};
 use crate::payment::{PaymentId, Settling, State};
-use crate::plans::{Holder, HolderId, Key, SubscriptionId, Units};
+use crate::plans::{Holder, HolderId, Key, SubscriptionId};
 use crate::x402::facilitator::SettleResponse;
 
 /// Payments, subscriptions and keys in memory.
@@ -57,7 +57,7 @@ impl MemoryStore {
             payment.record.reason = Some("the gateway ended while it was settled".to_owned());
             payment.ask_at = Some(SystemTime::UNIX_EPOCH);
         }
-        books.subscriptions.values_mut().for_each(|bought| bought.leased = Units::ZERO);
+        books.free_leases();
     }
 
     /// Whether no plan has more used and set aside than it has.

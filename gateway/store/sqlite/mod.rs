@@ -86,7 +86,7 @@ impl SqliteStore {
         migrate_to(path, MIGRATIONS.len()).await?;
         let options = options(path);
         let mut connection = options.connect().await?;
-        sqlx::query("UPDATE subscriptions SET leased = 0 WHERE leased > 0").execute(&mut connection).await?;
+        units::free_leases(&mut connection, unix_millis(clock.now())).await?;
         sqlx::query(
             "UPDATE payments SET state = 'unknown', reason = 'the gateway ended while it was settled', ask_at = 0
              WHERE state = 'settling'",

@@ -1,13 +1,11 @@
 //! What a sale brings into the world, and what becomes of keys and addresses afterwards.
 
-use std::time::Duration;
-
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{query, query_as, query_scalar};
 
 use super::holders::{SUBSCRIPTION, subscription_row};
 use super::rows::to_json;
-use crate::clock::{from_unix_millis, unix_millis};
+use crate::clock::unix_millis;
 use crate::payment::PaymentId;
 use crate::plans::{HolderAddress, HolderId, KeyId, OnRepurchase, Origin, Subscription, Units};
 use crate::store::{Linked, NewKey, Sale, StoreError};
@@ -27,7 +25,10 @@ pub(super) async fn sell(
     let earlier = format!("{SUBSCRIPTION} WHERE holder_id = ? AND replaced_by IS NULL");
     let earlier = query(sqlx::AssertSqlSafe(earlier)).bind(holder.as_str()).fetch_optional(&mut *connection).await?;
     let earlier = earlier.map(|row| subscription_row(&row)).transpose()?;
-    let (bought, extends) = succeed(sale, earlier.as_ref(), now);
+    let leased = query_scalar("SELECT leased FROM subscriptions WHERE holder_id = ? AND replaced_by IS NULL");
+    let leased: Option<i64> = leased.bind(holder.as_str()).fetch_optional(&mut *connection).await?;
+    let leased = Units::from_stored(leased.unwrap_or(0));
+    let (bought, extends) = succeed(sale, earlier.as_ref(), leased, now);
     if let Some(earlier) = earlier {
         query("UPDATE subscriptions SET replaced_by = ? WHERE id = ?")
             .bind(bought.id.as_str())
@@ -58,8 +59,9 @@ pub(super) async fn sell(
     changed(connection, &holder, now).await
 }
 
-/// The subscription as it will stand, and whether it extends the one before it.
-fn succeed(sale: &Sale, earlier: Option<&Subscription>, now: i64) -> (Subscription, bool) {
+/// The subscription as it will stand, and whether it extends the one before it. What is `leased` of that one may be
+/// spent already: it comes when it is given back.
+fn succeed(sale: &Sale, earlier: Option<&Subscription>, leased: Units, now: i64) -> (Subscription, bool) {
     let mut bought = sale.subscription.clone();
     let extended = earlier.filter(|earlier| {
         let runs = unix_millis(earlier.expires_at) > now;
@@ -68,9 +70,8 @@ fn succeed(sale: &Sale, earlier: Option<&Subscription>, now: i64) -> (Subscripti
         sale.on_repurchase == OnRepurchase::Extend && same && runs
     });
     if let Some(earlier) = extended {
-        let lasts = bought.expires_at.duration_since(from_unix_millis(now)).unwrap_or(Duration::ZERO);
-        bought.expires_at = earlier.expires_at.checked_add(lasts).unwrap_or(bought.expires_at);
-        let left = earlier.units.map(|units| units.saturating_sub(earlier.used));
+        bought.expires_at = earlier.expires_at.checked_add(bought.plan.duration).unwrap_or(bought.expires_at);
+        let left = earlier.units.map(|units| units.saturating_sub(earlier.used).saturating_sub(leased));
         bought.units = bought.units.zip(left).map(|(units, left)| units.saturating_add(left));
     }
     (bought, extended.is_some())
@@ -246,7 +247,7 @@ async fn put_key(
 }
 
 /// Tells gateways that what they have of a holder in memory is old. One row for each: who reads it reads what is now.
-async fn changed(connection: &mut SqliteConnection, holder: &HolderId, now: i64) -> Result<(), StoreError> {
+pub(super) async fn changed(connection: &mut SqliteConnection, holder: &HolderId, now: i64) -> Result<(), StoreError> {
     query("DELETE FROM changes WHERE holder_id = ?").bind(holder.as_str()).execute(&mut *connection).await?;
     let change = query("INSERT INTO changes (holder_id, at) VALUES (?, ?)").bind(holder.as_str()).bind(now);
     change.execute(connection).await?;

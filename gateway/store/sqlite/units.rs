@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use sqlx::Connection as _;
 use sqlx::sqlite::SqliteConnection;
-use sqlx::{query, query_scalar};
+use sqlx::{query, query_as, query_scalar};
 
-use crate::plans::{SubscriptionId, Units};
+use super::sales;
+use crate::plans::{HolderId, SubscriptionId, Units};
 use crate::store::{StoreError, Usage};
 
 /// Days are counted in UTC.
@@ -49,26 +51,50 @@ pub(super) async fn report(connection: &mut SqliteConnection, usages: &[Usage], 
         .fetch_optional(&mut *connection)
         .await?
         .flatten();
-        if spent > 0 {
-            carry_on(connection, replaced_by, spent).await?;
+        if returned > 0 {
+            hand_on(connection, replaced_by, returned, now).await?;
         }
         count(connection, usage, now.div_euclid(DAY_MS)).await?;
     }
     Ok(())
 }
 
-/// What was spent of a subscription after another one took over what was left of it: it was left there too much.
-async fn carry_on(connection: &mut SqliteConnection, mut next: Option<String>, spent: i64) -> Result<(), StoreError> {
+/// Frees what a gateway that is no more had set aside and not spent.
+pub(super) async fn free_leases(connection: &mut SqliteConnection, now: i64) -> Result<(), StoreError> {
+    let mut transaction = connection.begin().await?;
+    let leased: Vec<(Option<String>, i64)> =
+        query_as("SELECT replaced_by, leased FROM subscriptions WHERE leased > 0").fetch_all(&mut *transaction).await?;
+    query("UPDATE subscriptions SET leased = 0 WHERE leased > 0").execute(&mut *transaction).await?;
+    for (replaced_by, units) in leased {
+        hand_on(&mut transaction, replaced_by, units, now).await?;
+    }
+    transaction.commit().await.map_err(Into::into)
+}
+
+/// Units that come back to a subscription which another one extends by now are that one's: when it took over what was
+/// left, these were set aside.
+async fn hand_on(
+    connection: &mut SqliteConnection,
+    mut next: Option<String>,
+    units: i64,
+    now: i64,
+) -> Result<(), StoreError> {
     while let Some(id) = next {
-        next = query_scalar(
-            "UPDATE subscriptions SET used = min(units - leased, used + ?) WHERE id = ? AND extends = 1 AND units IS NOT NULL
-             RETURNING replaced_by",
-        )
-        .bind(spent)
-        .bind(&id)
-        .fetch_optional(&mut *connection)
-        .await?
-        .flatten();
+        let row: Option<(bool, Option<String>, String)> =
+            query_as("SELECT extends, replaced_by, holder_id FROM subscriptions WHERE id = ?")
+                .bind(&id)
+                .fetch_optional(&mut *connection)
+                .await?;
+        let Some((true, replaced_by, holder)) = row else { return Ok(()) };
+        if replaced_by.is_none() {
+            query("UPDATE subscriptions SET units = units + ? WHERE id = ?")
+                .bind(units)
+                .bind(&id)
+                .execute(&mut *connection)
+                .await?;
+            return sales::changed(connection, &HolderId::new(&holder), now).await;
+        }
+        next = replaced_by;
     }
     Ok(())
 }
