@@ -5,19 +5,15 @@ use std::time::{Duration, SystemTime};
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, Response, StatusCode};
 use pingora::protocols::http::ServerSession;
-use serde::Deserialize;
-use serde_json::value::RawValue;
-use serde_json::{Value, json};
 use subtle::ConstantTimeEq as _;
 
 use super::operation::{Asked, Operation, asked};
 use super::query::Query;
 use super::reply::{Problem, reply};
-use super::{Admin, views};
-use crate::plans::{ApiKey, HolderId, Key, KeyId, SubscriptionId, Units};
+use super::{Admin, acts};
+use crate::plans::KeyId;
 use crate::proxy::Snapshot;
-use crate::resource_server::{Gift, Registrar};
-use crate::store::Selection;
+use crate::resource_server::Registrar;
 
 /// Below this path everything is the API's.
 pub(super) const PREFIX: &str = "/api/";
@@ -26,24 +22,8 @@ pub(super) const PREFIX: &str = "/api/";
 const BODY_BYTES_MAX: usize = 16 * 1024;
 const BODY_WAIT_MAX: Duration = Duration::from_secs(10);
 
-/// The most subscriptions that are shown with a holder.
-const SUBSCRIPTIONS_SHOWN: u32 = 1000;
-
 /// Who acts here, as the books have it.
 const WHO: &str = "the API";
-
-/// A key that is to be made: with a plan for somebody, or for what a holder has.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct Wish {
-    plan: Option<String>,
-    #[serde(rename = "for")]
-    to: Option<String>,
-    /// As it was written: a parser would make a double of it.
-    units: Option<Box<RawValue>>,
-    expires_at: Option<String>,
-    holder: Option<String>,
-}
 
 impl Admin {
     pub(super) async fn api(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
@@ -70,75 +50,22 @@ impl Admin {
             },
         };
         let body = body(session).await?;
-        let (registrar, mut query) = (self.registrar(&snapshot), Query::parse(uri.query()));
+        let (registrar, query) = (self.registrar(&snapshot), Query::parse(uri.query()));
         match operation {
             Operation::Description => description(),
-            Operation::Holder => {
-                query.end()?;
-                self.holder(id, now).await
-            }
-            Operation::Subscriptions => {
-                let (selection, rows, after) = (query.selection(now)?, query.rows()?, query.take("after"));
-                query.end()?;
-                let after = after.as_deref().map(SubscriptionId::new);
-                let page = self.register.subscriptions(&selection, after.as_ref(), rows).await?;
-                let next = page.last().map(|last| Value::from(last.subscription.id.as_str()));
-                let shown = page.iter().map(|entry| views::subscription(entry, now)).collect();
-                Ok(listed("subscriptions", shown, rows, next))
-            }
-            Operation::Subscription => {
-                query.end()?;
-                let entry = self.register.subscription_entry(&SubscriptionId::new(id)).await?;
-                let entry =
-                    entry.ok_or_else(|| Problem::missing("unknown_subscription", format!("{id:?} is not there")))?;
-                Ok(reply(StatusCode::OK, &views::subscription(&entry, now)))
-            }
-            Operation::Keys => {
-                let (selection, rows, after) = (query.selection(now)?, query.rows()?, query.take("after"));
-                query.end()?;
-                let after = after.as_deref().map(KeyId::new);
-                let page = self.register.keys(&selection, after.as_ref(), rows).await?;
-                let next = page.last().map(|last| Value::from(last.key.id.as_str()));
-                let shown = page.iter().map(|entry| views::key_entry(entry, now)).collect();
-                Ok(listed("keys", shown, rows, next))
-            }
-            Operation::Usage => {
-                let (span, by, rows, skip) = (query.span()?, query.by()?, query.rows()?, query.skip()?);
-                query.end()?;
-                let page = self.register.usage(&span, &by, skip, rows).await?;
-                let next = Some(Value::from(skip.saturating_add(rows)));
-                Ok(listed("usage", page.iter().map(views::used).collect(), rows, next))
-            }
-            Operation::MakeKey => {
-                query.end()?;
-                make(&registrar, &body, now).await
-            }
-            Operation::RotateKey => {
-                query.end()?;
-                let (key, text) = registrar.rotate(&KeyId::new(id)).await?;
-                Ok(made(&key, &text, json!({ "replaces": id })))
-            }
-            Operation::RevokeKey => {
-                query.end()?;
-                let key = registrar.revoke(&KeyId::new(id)).await?;
-                Ok(reply(StatusCode::OK, &json!({ "id": id, "holder": key.holder.as_str(), "revoked": true })))
-            }
+            Operation::Holder => self.holder(id, query, now).await,
+            Operation::Subscriptions => self.subscriptions(query, now).await,
+            Operation::Subscription => self.subscription(id, query, now).await,
+            Operation::Keys => self.keys(query, now).await,
+            Operation::Usage => self.usage(query).await,
+            Operation::MakeKey => acts::make(&registrar, &body, query, now).await,
+            Operation::RotateKey => acts::rotate(&registrar, &KeyId::new(id), query).await,
+            Operation::RevokeKey => acts::revoke(&registrar, &KeyId::new(id), query).await,
         }
     }
 
     fn registrar<'a>(&'a self, snapshot: &'a Snapshot) -> Registrar<'a> {
         Registrar { server: &self.server, market: &snapshot.market, register: &*self.register, who: WHO }
-    }
-
-    /// Everything that is known of a holder, named by id or by name.
-    async fn holder(&self, named: &str, now: SystemTime) -> Result<Response<Vec<u8>>, Problem> {
-        let missing = || Problem::missing("unknown_holder", format!("there is no holder {named:?}"));
-        let id: HolderId = self.holders.holder_named(named).await?.ok_or_else(missing)?;
-        let holder = self.holders.holder(&id).await?.ok_or_else(missing)?;
-        let theirs = Selection { holder: Some(id.as_str().to_owned()), ..Selection::default() };
-        let subscriptions = self.register.subscriptions(&theirs, None, SUBSCRIPTIONS_SHOWN).await?;
-        let (keys, acts) = (self.holders.keys_of(&id).await?, self.register.acts(&id).await?);
-        Ok(reply(StatusCode::OK, &views::holder(&holder, &subscriptions, &keys, &acts, now)))
     }
 }
 
@@ -181,52 +108,4 @@ async fn body(session: &mut ServerSession) -> Result<Vec<u8>, Problem> {
     };
     let late = || Problem::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", "The body did not come.");
     tokio::time::timeout(BODY_WAIT_MAX, to_its_end).await.unwrap_or_else(|_| Err(late()))
-}
-
-/// A page, and where the next one begins unless this is the last.
-fn listed(name: &str, page: Vec<Value>, rows: u32, next: Option<Value>) -> Response<Vec<u8>> {
-    let full = u32::try_from(page.len()).is_ok_and(|shown| shown == rows);
-    let members =
-        [(name.to_owned(), Value::Array(page)), ("next".to_owned(), next.filter(|_| full).unwrap_or_default())];
-    let body = members.into_iter().collect();
-    reply(StatusCode::OK, &body)
-}
-
-async fn make(registrar: &Registrar<'_>, body: &[u8], now: SystemTime) -> Result<Response<Vec<u8>>, Problem> {
-    let wrong = |error: serde_json::Error| Problem::bad("invalid_body", format!("The body is wrong: {error}"));
-    let wish: Wish = serde_json::from_slice(body).map_err(wrong)?;
-    match wish {
-        Wish { plan: Some(plan), to: Some(to), units, expires_at, holder: None } => {
-            let units = units.map(|units| units_of(&units)).transpose()?;
-            let expires_at = expires_at.map(|text| moment(&text)).transpose()?;
-            let given = registrar.mint(&Gift { plan, to, units, expires_at }).await?;
-            let subscription = views::held(&given.subscription, now);
-            Ok(made(&given.key, &given.text, json!({ "subscription": subscription })))
-        }
-        Wish { plan: None, to: None, units: None, expires_at: None, holder: Some(holder) } => {
-            let (key, text) = registrar.issue(&holder).await?;
-            Ok(made(&key, &text, json!({})))
-        }
-        _ => {
-            let message =
-                "Send plan and for, with units and expiresAt if they differ from the plan's, or holder alone.";
-            Err(Problem::bad("invalid_body", message))
-        }
-    }
-}
-
-/// The one answer that has a key in the clear.
-fn made(key: &Key, text: &ApiKey, more: Value) -> Response<Vec<u8>> {
-    let shown = views::joined(views::key(key), json!({ "apiKey": text.reveal() }));
-    reply(StatusCode::CREATED, &views::joined(shown, more))
-}
-
-fn units_of(value: &RawValue) -> Result<Units, Problem> {
-    let text = serde_json::from_str(value.get()).unwrap_or_else(|_| value.get().to_owned());
-    Units::parse(&text).map_err(|error| Problem::bad("invalid_units", format!("units {error}")))
-}
-
-fn moment(text: &str) -> Result<SystemTime, Problem> {
-    let wrong = |_| Problem::bad("invalid_expiry", "expiresAt is not a time like 2026-01-31T12:00:00Z");
-    text.parse::<jiff::Timestamp>().map(SystemTime::from).map_err(wrong)
 }

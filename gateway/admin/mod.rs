@@ -1,8 +1,10 @@
 //! The operator's side: health, readiness, metrics, and an API for plans and keys, on a listener of its own.
 
+mod acts;
 mod api;
 mod operation;
 mod query;
+mod reads;
 mod reply;
 pub mod views;
 

@@ -1,6 +1,7 @@
 //! The operator's own hand in the register: plans that are given, keys that are made, replaced and revoked.
 //!
 //! Every act is written down before it is done, with who did it; one that is refused after that is written down too.
+//! If a future here is dropped, the act stands or it does not; what was written down says that it was meant.
 
 use std::time::{Duration, SystemTime};
 
