@@ -6,7 +6,7 @@ use super::fixture::{Shop, nano, reason};
 use super::*;
 use crate::payment::testing::NOW;
 use crate::plans::{HolderId, HolderName, KeyHash, Plan, Units};
-use crate::store::{Register as _, Selection};
+use crate::store::{KeyStore as _, Register as _, Selection};
 
 /// A shop that has a plan of a hundred units on sale.
 async fn shop() -> Shop {
@@ -179,8 +179,9 @@ async fn an_import_takes_nothing_from_anybody() {
     shop.spend(given.text.reveal(), units(100)).await.unwrap();
 
     // A wallet that has bought here stays whose it is.
-    shop.key(&nano(), 1).await;
-    let wallet = shop.store.store.subscriptions(&Selection::default(), None, 1).await.unwrap().remove(0).subscription;
+    let key = shop.key(&nano(), 1).await;
+    let buyer = shop.store.store.key(&KeyHash::of(&key)).await.unwrap().unwrap().holder;
+    let wallet = shop.store.store.current_of(&buyer).await.unwrap().unwrap();
     let arrival = Arrival { wallet: Some((wallet.chain, wallet.payer)), ..foreign("foreign-key-of-a-wallet", "acme") };
     let refused = registrar(&shop).import(&arrival).await.unwrap_err();
     assert!(matches!(refused, Unregistered::AddressTaken(..)), "{refused:?}");
