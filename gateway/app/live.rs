@@ -18,6 +18,7 @@ use crate::proxy::{Snapshot, Upstream};
 use crate::resource_server::{Chains, Desk, Market, Proofs, Risk, SubscriptionTerms};
 use crate::screening::Screening;
 use crate::telemetry::{Metrics, Timed};
+use crate::webhook::Events;
 
 use super::StartError;
 use super::payers::Doorkeeper;
@@ -73,6 +74,11 @@ impl Keeper {
 
     pub(super) fn live(&self) -> Arc<ArcSwap<Snapshot>> {
         Arc::clone(&self.live)
+    }
+
+    /// A handle for whoever has something to tell the operator.
+    pub(super) fn events(&self) -> Events {
+        self.door.events()
     }
 
     /// Follows the file and the facilitator for as long as the process runs.
@@ -213,6 +219,7 @@ pub(super) fn market(
             exhausted_is_403: sold.exhausted_status == StatusCode::FORBIDDEN,
             status_by_address: sold.status_by_address,
         },
+        quota_alerts: sold.quota_alerts.clone(),
         proofs: Proofs::new(config.jwt.as_ref().and_then(verifier)),
         screening,
     })

@@ -3,6 +3,7 @@
 mod beside;
 mod live;
 mod payers;
+mod quota;
 mod secret;
 mod stop;
 
@@ -27,6 +28,7 @@ pub use stop::Stop;
 
 use self::live::Keeper;
 use self::payers::Doorkeeper;
+use self::quota::Bookkeeper;
 use crate::admin::Admin;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Config, ListenAddr, Loaded, Problems, WatchError, Watcher};
@@ -40,8 +42,6 @@ use crate::telemetry::{Metrics, start_logging};
 /// Read and write buffers of a client connection. A challenge fits the write buffer, so that it is one write.
 const BUFFERS: (usize, usize) = (8 * 1024, 8 * 1024);
 
-/// How often spent units are written down.
-const WRITE_DOWN_EVERY: Duration = Duration::from_secs(1);
 /// How often changes are heard of that other processes made to keys and plans: a revoked key stops within a second.
 const FOLLOW_EVERY: Duration = Duration::from_millis(300);
 /// How often it is asked whether a payment of unknown outcome is due.
@@ -115,8 +115,9 @@ pub fn run(path: &Path, stop: Stop) -> Result<(), StartError> {
         register: Arc::<SqliteStore>::clone(&store),
         holders: store,
     };
+    let books = Bookkeeper::new(Arc::clone(&server), keeper.live(), keeper.events(), &metrics)?;
     runtime.spawn(keeper.keep());
-    runtime.spawn(write_down(Arc::clone(&server)));
+    runtime.spawn(books.keep());
     runtime.spawn(follow(Arc::clone(&server)));
     runtime.spawn(reconcile(Arc::clone(&server), live));
     runtime.spawn(sweep(Arc::clone(&server)));
@@ -195,16 +196,6 @@ fn listener(listen: &ListenAddr) -> Result<ListenerConfig, StartError> {
 /// The framework panics on an address that it cannot have; this says which one it is.
 fn can_listen(address: std::net::SocketAddr) -> Result<(), StartError> {
     std::net::TcpListener::bind(address).map(drop).map_err(|error| StartError::Listen(address, error))
-}
-
-async fn write_down(server: Arc<ResourceServer>) {
-    let mut every = tokio::time::interval(WRITE_DOWN_EVERY);
-    loop {
-        every.tick().await;
-        if let Err(error) = server.accounts().write_down().await {
-            tracing::error!(%error, "spent units could not be written down");
-        }
-    }
 }
 
 async fn follow(server: Arc<ResourceServer>) {

@@ -46,6 +46,11 @@ impl Doorkeeper {
         Ok(())
     }
 
+    /// A handle for whoever has something to tell; it outlives reloads.
+    pub(super) fn events(&self) -> Events {
+        self.events.clone()
+    }
+
     /// The rules of a configuration that was prepared.
     pub(super) fn screening(&self, config: &PayersConfig) -> Arc<Screening> {
         Arc::new(Screening::new(config.rules.clone(), self.screener.clone(), Arc::clone(&self.tallies)))

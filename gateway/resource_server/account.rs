@@ -30,6 +30,8 @@ pub struct Account {
     leased: AtomicU64,
     /// Thousandths spent and not written down.
     spent: AtomicU64,
+    /// Thousandths used in all that are written down.
+    written: AtomicU64,
     /// Thousandths used in all, as far as this process knows.
     used: AtomicU64,
     /// When the store last had less than was asked for.
@@ -89,6 +91,7 @@ impl Account {
             labels: Arc::new(Labels::of(&subscription)),
             leased: AtomicU64::new(0),
             spent: AtomicU64::new(0),
+            written: AtomicU64::new(subscription.used.thousandths()),
             used: AtomicU64::new(subscription.used.thousandths()),
             dry_since: Mutex::new(None),
             generation: AtomicU32::new(0),
@@ -202,6 +205,12 @@ impl Account {
             returned: Units::from_thousandths(returned),
             calls: std::mem::take(&mut *lock(&self.tally)).into_iter().map(Tallied::into_calls).collect(),
         }
+    }
+
+    /// Notes that so much was written down; says what it was in all before, and what it is now.
+    pub(super) fn written(&self, spent: Units) -> (Units, Units) {
+        let before = Units::from_thousandths(self.written.fetch_add(spent.thousandths(), Ordering::AcqRel));
+        (before, before.saturating_add(spent))
     }
 
     /// Undoes [`Account::usage`] after a report that was not written, but for the statistics.

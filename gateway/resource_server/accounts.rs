@@ -13,6 +13,7 @@ use quick_cache::sync::Cache;
 use quick_cache::{DefaultHashBuilder, UnitWeighter};
 
 use super::account::{Account, Changed, Grant};
+use super::quota::{Unseen, Written};
 use crate::plans::{HolderId, KeyHash, Subscription, Units};
 use crate::store::{KeyStore, StoreError, Usage};
 
@@ -28,6 +29,7 @@ pub struct Accounts {
     grants: Cache<Subject, Arc<Grant>>,
     accounts: Cache<HolderId, Arc<Account>, UnitWeighter, DefaultHashBuilder, Retire>,
     changed: Arc<Changed>,
+    unseen: Unseen,
     /// Counts what made something in memory old, so that what was read meanwhile is read again.
     epoch: AtomicU64,
     /// The last change in the store that was heard of.
@@ -77,6 +79,7 @@ impl Accounts {
             grants: Cache::new(KEPT_MAX),
             accounts: Cache::with(KEPT_MAX, weight, UnitWeighter, DefaultHashBuilder::default(), Retire),
             changed: Arc::default(),
+            unseen: Unseen::default(),
             epoch: AtomicU64::new(0),
             heard: AtomicI64::new(0),
             imported: ArcSwap::default(),
@@ -235,6 +238,11 @@ impl Accounts {
         self.report(&self.changed.take(), false).await
     }
 
+    /// What was written down since this was last asked.
+    pub fn take_written(&self) -> Vec<Written> {
+        self.unseen.take()
+    }
+
     /// Writes down everything and gives all leases back: for a clean stop.
     ///
     /// # Errors
@@ -250,9 +258,10 @@ impl Accounts {
             true => return Ok(()),
             false => self.store.report(usages.clone()).await,
         };
-        if written.is_err() {
-            accounts.iter().zip(usages).for_each(|(account, usage)| account.take_back(&usage));
-        }
+        accounts.iter().zip(&usages).for_each(|(account, usage)| match &written {
+            Ok(()) => self.unseen.note(account, usage.spent),
+            Err(_) => account.take_back(usage),
+        });
         written
     }
 }

@@ -273,6 +273,7 @@ pub(super) fn market(facilitator: Option<Arc<Script>>) -> Arc<Market> {
             exhausted_is_403: false,
             status_by_address: false,
         },
+        quota_alerts: Vec::new(),
         proofs: Proofs::default(),
         screening: Arc::new(Screening::of(Rules::default())),
     })

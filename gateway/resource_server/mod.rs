@@ -25,6 +25,7 @@ mod operator;
 mod proofs;
 mod proven;
 mod purchase;
+mod quota;
 mod reconcile;
 mod recover;
 #[cfg(test)]
@@ -66,6 +67,7 @@ pub use import::{Arrival, Imported};
 pub use operator::{Unruled, Word, moves_until};
 pub use proofs::Proofs;
 pub use purchase::{Sold, Status};
+pub use quota::Written;
 pub use reconcile::Reconciled;
 pub use registrar::{Gift, Given, Registrar, Unregistered};
 pub use resolve::Chains;
@@ -103,6 +105,8 @@ pub struct Market {
     pub key_prefix: Arc<str>,
     /// What becomes of subscriptions after the sale.
     pub terms: SubscriptionTerms,
+    /// At which percents of a plan somebody is told; ascending.
+    pub quota_alerts: Vec<u8>,
     /// Wallets and tokens that were found good.
     pub proofs: Proofs,
     /// Who may pay, and how much.

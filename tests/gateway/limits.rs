@@ -243,3 +243,26 @@ fn a_threshold_is_told_once_with_totals_until_it_is_heard() {
     assert_eq!(world.gateway.metric("gateway_alerts_total{kind=\"threshold_reached\"}"), 1);
     until_true("the count", || world.gateway.metric("gateway_webhook_events_total{outcome=\"delivered\"}") == 1);
 }
+
+#[test]
+fn somebody_is_told_once_that_a_plan_is_nearly_used_up() {
+    let plans = "[[routes]]\npath = \"/keyed\"\nunits = 5\n[[plans]]\nname = \"ten\"\nprice = \"$1\"\nunits = 10\n\
+                 duration = \"30d\"\n[subscriptions]\nquota_alerts = [40, 50, 100]\n";
+    let (world, hook, _folder) = start_telling(plans);
+    let key = world.buy("ten");
+    for (calls, percent, used) in [(1, 50, 5), (2, 100, 10)] {
+        assert_eq!(world.get("/keyed", &[("X-API-KEY", &key)]).status, 200);
+        until_true("the event", || hook.heard().iter().filter(|heard| heard.whole).count() == calls);
+        let event = hook.last();
+        assert_signed(&event);
+        let (body, data) = (event.json(), event.json()["data"].clone());
+        assert_eq!(body["type"], "subscription.quota");
+        let expected = (&json!("ten"), &json!(used), &json!(10), &json!(percent));
+        assert_eq!((&data["plan"], &data["used"], &data["total"], &data["percent"]), expected);
+        assert!(data["subscription"].as_str().unwrap().starts_with("sub_"));
+        assert!(data["holder"].as_str().unwrap().starts_with("hol_"));
+    }
+    assert_eq!(world.get("/keyed", &[("X-API-KEY", &key)]).status, 402);
+    until_true("the books", || world.units_used() == [10_000]);
+    assert_eq!((hook.hits(), world.gateway.metric("gateway_quota_alerts_total")), (2, 2));
+}
