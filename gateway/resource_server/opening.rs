@@ -79,7 +79,10 @@ impl Shop {
         let (method, target) = (&Method::GET, "/weather");
         let call = Call { route: &route, method, target, credentials, payment: None, client: None };
         match self.server.admit(&self.market, call).await? {
-            Admitted::Pass(Pass::Plan(reservation)) => Ok(drop(reservation.commit())),
+            Admitted::Pass(Pass::Plan(reservation)) => {
+                reservation.commit();
+                Ok(())
+            }
             other => panic!("{other:?}"),
         }
     }

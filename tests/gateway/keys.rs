@@ -281,7 +281,7 @@ fn a_body_that_cannot_be_read_is_refused() {
     let wrong = json!({ "chain": 1, "address": [], "message": {}, "signature": null }).to_string();
     for body in ["", "{", "[]", "null", "\u{fffd}", &missing, &wrong, &huge] {
         let answer = world.link(&key, body);
-        assert_eq!((answer.status, answer.reason().as_str()), (400, "invalid_body"), "{:.40}", body);
+        assert_eq!((answer.status, answer.reason().as_str()), (400, "invalid_body"), "{body:.40}");
     }
 }
 
