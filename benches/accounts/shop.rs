@@ -130,5 +130,6 @@ fn market() -> Result<Market> {
         },
         proofs: Proofs::default(),
         screening: Arc::new(Screening::new(Rules::default(), None, Arc::new(tallies))),
+        quota_alerts: Vec::new(),
     })
 }
