@@ -8,9 +8,6 @@ use rand_distr::{Distribution as _, Zipf};
 
 /// A prime, so that keys which call often do not lie side by side in the store.
 const STRIDE: usize = 7_368_787;
-/// Each run draws the same.
-const SEED: u64 = 402;
-
 /// All keys.
 #[derive(Debug)]
 pub(super) struct Keys(pub(super) Vec<Arc<str>>);
@@ -22,11 +19,11 @@ impl Keys {
         (0..count).filter_map(|rank| self.ranked(rank)).collect()
     }
 
-    /// Calls of the first `among` keys.
-    pub(super) fn drawn(&self, among: u32, exponent: f64, calls: u32) -> Vec<Arc<str>> {
+    /// Calls of the first `among` keys; the same for the same seed.
+    pub(super) fn drawn(&self, among: u32, exponent: f64, calls: u32, seed: u64) -> Vec<Arc<str>> {
         let among = f64::from(among.min(u32::try_from(self.0.len()).unwrap_or(u32::MAX)));
         let Ok(law) = Zipf::new(among, exponent) else { return Vec::new() };
-        let mut random = StdRng::seed_from_u64(SEED);
+        let mut random = StdRng::seed_from_u64(seed);
         (0..calls).filter_map(|_| self.ranked(index(law.sample(&mut random)))).collect()
     }
 

@@ -45,7 +45,8 @@ pub struct Labels {
 
 impl Labels {
     pub(super) fn of(bought: &Subscription) -> Self {
-        let value = |text: String| HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static(""));
+        // A copy has no room to spare, and there are as many of these as subscriptions in memory.
+        let value = |text: &str| HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static(""));
         let rate = bought.plan.rate.map(|rate| (rate, bought.plan.burst.unwrap_or(rate.calls)));
         let quota =
             bought.units.map(|units| format!("\"plan\";q={};w={}", whole(units), bought.plan.duration.as_secs()));
@@ -55,11 +56,11 @@ impl Labels {
             units: bought.units,
             expires_at: bought.expires_at,
             rate,
-            plan: value(bought.plan.name.to_string()),
-            payer: (!bought.payer.is_empty()).then(|| value(bought.payer.to_string())),
-            limit: bought.units.map(|units| value(units.to_string())),
-            reset: value(unix_seconds(bought.expires_at).to_string()),
-            policy: (!policies.is_empty()).then(|| value(policies.join(", "))),
+            plan: value(&bought.plan.name),
+            payer: (!bought.payer.is_empty()).then(|| value(&bought.payer)),
+            limit: bought.units.map(|units| value(&units.to_string())),
+            reset: value(&unix_seconds(bought.expires_at).to_string()),
+            policy: (!policies.is_empty()).then(|| value(&policies.join(", "))),
         }
     }
 }
