@@ -12,9 +12,9 @@ use super::{Denial, Market, ResourceServer};
 use crate::crash::crash_point;
 use crate::money::Network;
 use crate::payment::{Claimed, Goods, PaymentId, Presented, Shortfall, State};
-use crate::plans::{HolderId, Key, KeyId, OnRepurchase, Origin, Plan, Subscription, SubscriptionId, Units};
+use crate::plans::{HolderId, Key, KeyId, Origin, Plan, Subscription, SubscriptionId, Units};
 use crate::pricing::PlanOffer;
-use crate::store::{NewKey, Record, Sale, StoreError};
+use crate::store::{NewKey, Record, Sale};
 use crate::x402::facilitator::{FacilitatorRequest, SettleResponse};
 
 /// How long the repeat of a purchase waits for the first one.
@@ -136,23 +136,6 @@ impl ResourceServer {
         };
         let (key, network) = (NewKey { key, hash: text.hash() }, Some(chain.caip2().into()));
         Some(Sale { subscription, key, network, name: None, on_repurchase: *on_repurchase })
-    }
-
-    /// Books a settlement and what it sold. What was spent until now is written down before a plan takes over what is
-    /// left of the one that it extends; else the last second's calls would be left too.
-    pub(super) async fn book_settled(
-        &self,
-        id: &PaymentId,
-        receipt: &SettleResponse,
-        sale: Option<&Sale>,
-    ) -> Result<(), StoreError> {
-        if sale.is_some_and(|sale| sale.on_repurchase == OnRepurchase::Extend)
-            && let Err(error) = self.accounts.write_down().await
-        {
-            // The money has moved: what it bought matters more.
-            tracing::error!(%error, payment_id = %id, "units could not be written down before a sale");
-        }
-        self.ledger.settled(id, receipt, sale).await
     }
 
     /// What the buyer is told, read back from the book. From here on it counts as delivered: a repeat with the quote

@@ -1,6 +1,6 @@
 //! Buying again: nothing that was bought is lost, nothing is sold twice, and every key of the buyer's goes on with it.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::fixture::{Shop, nano, plan, reason, unquoted};
 use super::*;
@@ -240,6 +240,34 @@ async fn purchases_at_the_same_time_leave_one_subscription_with_all_of_them() {
             assert_eq!(reason(shop.spend(&key, units(1)).await), "quota_exhausted");
         }
     }
+}
+
+/// Whatever is under way while a plan is extended, again and again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn under_load_as_many_units_are_served_as_were_bought() {
+    let (shop, tiny) = (Arc::new(Shop::extending().await), small("tiny", 20));
+    let key = shop.key(&tiny, 1).await;
+    let (served, over) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
+    let mut callers = tokio::task::JoinSet::new();
+    for _ in 0..4 {
+        let (shop, key) = (Arc::clone(&shop), key.clone());
+        let (served, over) = (Arc::clone(&served), Arc::clone(&over));
+        callers.spawn(async move {
+            while !over.load(Ordering::Relaxed) {
+                let passed = shop.spend(&key, units(1)).await.is_ok();
+                served.fetch_add(u64::from(passed), Ordering::Relaxed);
+                tokio::task::yield_now().await;
+            }
+        });
+    }
+    for nonce in 2..=20 {
+        shop.key(&tiny, nonce).await;
+    }
+    over.store(true, Ordering::Relaxed);
+    callers.join_all().await;
+    shop.server.accounts().write_down().await.unwrap();
+    shop.server.accounts().follow().await.unwrap();
+    assert_eq!(served.load(Ordering::Relaxed) + shop.use_up(&key).await, 20 * 20);
 }
 
 #[tokio::test]

@@ -172,7 +172,7 @@ impl ResourceServer {
                 let goods = record.goods.clone().or_else(|| market.goods_of(record));
                 let buyer = buyer(record.payer.as_deref(), receipt, &record.request);
                 let sale = goods.and_then(|goods| self.sale(id, &goods, &record.chain, buyer));
-                self.book_settled(id, receipt, sale.as_ref()).await
+                self.ledger.settled(id, receipt, sale.as_ref()).await
             }
             Ending::Voided(reason) => self.ledger.voided(id, reason).await,
             Ending::Open(unclear) => {

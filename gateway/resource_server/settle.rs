@@ -110,7 +110,7 @@ impl ResourceServer {
         receipt.payer = settling.payer().map(str::to_owned).or(receipt.payer);
         let buyer = buyer(settling.payer(), &receipt, &presented.request);
         let sale = self.sale(&presented.id, goods, &presented.terms.network, buyer);
-        match self.book_settled(&presented.id, &receipt, sale.as_ref()).await {
+        match self.ledger.settled(&presented.id, &receipt, sale.as_ref()).await {
             Ok(()) => {
                 crash_point!("settle.booked");
                 Ok(settling.settled(receipt))
