@@ -1,11 +1,12 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
 use super::Price;
 use crate::money::{Address, Asset, AtomicAmount, Network, TransferMethod};
-use crate::plans::Plan;
+use crate::plans::{Plan, Units};
 use crate::x402::v2;
 
 /// Something that can be bought: one call of a route, or a plan.
@@ -61,6 +62,29 @@ pub struct PlanOffer {
     pub price: Price,
     /// The offer made of it.
     pub offer: Offer,
+}
+
+impl PlanOffer {
+    /// A plan of this name that is not offered any more: there are no terms to pay on but those of a quote from before,
+    /// which say what was sold, too. None if the name cannot be a plan's.
+    pub fn withdrawn(name: &str) -> Option<Self> {
+        let is_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+        if name.is_empty() || name.len() > 64 || !name.bytes().all(is_name) {
+            return None;
+        }
+        let plan =
+            Plan { name: name.into(), units: Some(Units::ZERO), duration: Duration::ZERO, rate: None, burst: None };
+        let empty: Arc<str> = "".into();
+        let (key, terms) = (OfferKey::plan(name), Vec::new());
+        let (resource, description, mime_type) = (Arc::clone(&empty), Arc::clone(&empty), empty);
+        let offer = Offer { key, resource, description, mime_type, terms };
+        Some(Self { plan, price: Price::parse("$1").ok()?, offer })
+    }
+
+    /// Whether it can be bought only by whoever was quoted it.
+    pub fn is_withdrawn(&self) -> bool {
+        self.offer.terms.is_empty()
+    }
 }
 
 impl OfferKey {

@@ -99,12 +99,15 @@ impl Wording<'_> {
         // A payment decides over a sign-in: who sends one means to pay.
         let sign_in = facts.sign_in.as_ref().filter(|_| payment.is_none() && facts.method != Method::HEAD);
         if let Some(sign_in) = sign_in
-            && let Some(answer) = self.bought_before(sign_in, plan, server, market).await
+            && let Some(answer) = self.bought_before(sign_in, &plan, server, market).await
         {
             return answer.into();
         }
-        match server.purchase(market, plan, payment.map(http::HeaderValue::as_bytes), facts.client).await {
+        match server.purchase(market, &plan, payment.map(http::HeaderValue::as_bytes), facts.client).await {
             Ok(sold) => Served { answer: self.sold(&sold), result: Some(Ok(Box::new(sold))) },
+            Err(Denial::Shortfall(_)) if plan.is_withdrawn() && market.prices.plan(&plan.plan.name).is_none() => {
+                self.unknown_plan().into()
+            }
             Err(denial) => {
                 let resource = format!("{}?plan={}", market.prices.endpoint_url("purchase"), plan.plan.name);
                 let wanted = Wanted { offer: Some(&plan.offer), resource: &resource, plans: false };
@@ -114,24 +117,36 @@ impl Wording<'_> {
     }
 
     /// The plan that `?plan=` names. Never a 402: a client would try to pay it.
-    fn wanted_plan(&self, facts: &Facts) -> Result<&Arc<PlanOffer>, Box<Answer>> {
+    ///
+    /// One that was taken from the file is still there for a payment that was quoted for it: a quote holds for its time,
+    /// and whoever has paid may ask again.
+    fn wanted_plan(&self, facts: &Facts) -> Result<Arc<PlanOffer>, Box<Answer>> {
         let table = &self.market.prices;
-        let refuse = |status, error, message: &str| {
-            let names: Vec<_> = table.plans.iter().map(|plan| &*plan.plan.name).collect();
-            Err(Box::new(self.problem(status, error, message, json!({ "reason": error, "plans": names }))))
-        };
         let query = facts.target.query().unwrap_or_default();
         let mut named = query.split('&').filter_map(|pair| pair.split_once('=')).filter(|(name, _)| *name == "plan");
         match (named.next(), named.next()) {
             (None, _) | (Some((_, "")), None) => {
-                refuse(400, "missing_plan", "Say which plan: ?plan=NAME. The plans are listed at pricingUrl.")
+                let message = "Say which plan: ?plan=NAME. The plans are listed at pricingUrl.";
+                Err(Box::new(self.no_plan(400, "missing_plan", message)))
             }
-            (Some(_), Some(_)) => refuse(400, "ambiguous_plan", "Name one plan."),
+            (Some(_), Some(_)) => Err(Box::new(self.no_plan(400, "ambiguous_plan", "Name one plan."))),
             (Some((_, name)), None) => match table.plan(name) {
-                Some(plan) => Ok(plan),
-                None => refuse(404, "unknown_plan", "There is no plan of that name."),
+                Some(plan) => Ok(Arc::clone(plan)),
+                None => {
+                    let withdrawn = facts.payment.as_ref().and_then(|_| PlanOffer::withdrawn(name));
+                    withdrawn.map(Arc::new).ok_or_else(|| Box::new(self.unknown_plan()))
+                }
             },
         }
+    }
+
+    fn unknown_plan(&self) -> Answer {
+        self.no_plan(404, "unknown_plan", "There is no plan of that name.")
+    }
+
+    fn no_plan(&self, status: u16, error: &str, message: &str) -> Answer {
+        let names: Vec<_> = self.market.prices.plans.iter().map(|plan| &*plan.plan.name).collect();
+        self.problem(status, error, message, json!({ "reason": error, "plans": names }))
     }
 
     fn sold(&self, sold: &Sold) -> Answer {

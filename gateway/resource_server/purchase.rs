@@ -11,7 +11,7 @@ use super::wallet::spelled;
 use super::{Denial, Market, ResourceServer};
 use crate::crash::crash_point;
 use crate::money::Network;
-use crate::payment::{Claimed, Goods, PaymentId, Presented, Shortfall, State};
+use crate::payment::{Claimed, Goods, PaymentId, Presented, Refused, Shortfall, State};
 use crate::plans::{HolderId, Key, KeyId, Origin, Plan, Subscription, SubscriptionId, Units};
 use crate::pricing::PlanOffer;
 use crate::store::{NewKey, Record, Sale};
@@ -76,10 +76,10 @@ impl ResourceServer {
         let presented = Presented::read(payment, &plan.offer, &self.quotes, market.quote_ttl, self.now())
             .map_err(|refused| Denial::Shortfall(Shortfall::Payment(refused)))?;
         let (server, market, plan) = (Arc::clone(self), Arc::clone(market), Arc::clone(plan));
-        self.undropped(async move { server.sell(&market, &plan.plan, presented).await }).await
+        self.undropped(async move { server.sell(&market, &plan, presented).await }).await
     }
 
-    async fn sell(&self, market: &Market, plan: &Plan, presented: Presented) -> Result<Sold, Denial> {
+    async fn sell(&self, market: &Market, offered: &PlanOffer, presented: Presented) -> Result<Sold, Denial> {
         let (claim, record) = self.claim(market, &presented, REPEAT_WAIT).await?;
         crash_point!("sale.claimed");
         let voided = record.as_deref().is_some_and(is_voided_on_trust);
@@ -93,7 +93,8 @@ impl ResourceServer {
             return sold;
         }
         let id = presented.id.clone();
-        let plan = as_quoted(&presented).unwrap_or_else(|| plan.clone());
+        let plan = as_quoted(&presented).or_else(|| (!offered.is_withdrawn()).then(|| offered.plan.clone()));
+        let plan = plan.ok_or_else(withdrawn)?;
         let (key_prefix, on_repurchase) = (Arc::clone(&market.key_prefix), market.terms.on_repurchase);
         let goods = Goods::Plan { plan, key_prefix, on_repurchase };
         let claimed = Claimed::new(presented, goods, claim).map_err(not_taken)?;
@@ -153,6 +154,10 @@ impl ResourceServer {
         crash_point!("sale.delivered");
         Ok(Sold { presented, subscription, key, receipt, repeated })
     }
+}
+
+fn withdrawn() -> Denial {
+    not_taken(Refused::new("no_matching_payment_requirements", "the plan is not offered any more"))
 }
 
 /// The plan that a payment agreed to, which the configuration may have changed since. Without a quote nothing was

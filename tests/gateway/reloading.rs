@@ -149,6 +149,23 @@ fn a_quoted_plan_is_not_sold_for_ever_and_not_with_less_either() {
 }
 
 #[test]
+fn a_quoted_plan_is_sold_though_it_was_taken_from_the_file() {
+    let world = Setup { routes: PLANS, ..Setup::default() }.start();
+    let quoted = world.payment(TRIAL);
+    world.edit("name     = \"trial\"", "name     = \"other\"");
+    until_true("the plan's end", || world.get(TRIAL, &[]).status == 404);
+    let sold = world.pay(TRIAL, &quoted);
+    assert_eq!((sold.status, &sold.json()["plan"]), (200, &"trial".into()), "{}", sold.text());
+    let again = world.pay(TRIAL, &quoted);
+    assert_eq!((again.status, &again.json()["apiKey"]), (200, &sold.json()["apiKey"]), "who has paid may ask again");
+    assert_eq!(world.facilitator.settled().len(), 1);
+    for (target, payment) in [(TRIAL, "bm90IGpzb24="), ("/x402/purchase?plan=never", quoted.as_str())] {
+        let answer = world.pay(target, payment);
+        assert_eq!((answer.status, answer.reason().as_str()), (404, "unknown_plan"), "{}", answer.text());
+    }
+}
+
+#[test]
 fn routes_and_upstreams_come_and_go() {
     let world = World::start();
     let second = Server::start("second", &Journal::default());
