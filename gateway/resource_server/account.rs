@@ -146,7 +146,7 @@ impl Account {
         self.subscription.units.is_none() || self.leased.fetch_update(Ordering::AcqRel, Ordering::Acquire, less).is_ok()
     }
 
-    /// Adds what the store has set aside; less than was wanted means that there is no more for now.
+    /// Adds what the store has set aside; less than was wanted means that the rest is used or set aside elsewhere.
     pub(super) fn fill(self: &Arc<Self>, granted: Units, want: Units) {
         self.set_free(granted);
         *lock(&self.dry_since) = (granted < want).then(Instant::now);
