@@ -2,7 +2,7 @@
 //!
 //! Blocks of units are set aside in the store and spent here, so that a keyed request writes nothing to the disk. What
 //! was spent is written down every second. After a crash, what was set aside and not written down is the buyer's
-//! again: the books are off by at most a second's calls, never to the buyer's cost.
+//! again: the books are off by at most two seconds' calls, never to the buyer's cost.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -193,8 +193,8 @@ impl Accounts {
         }
     }
 
-    /// Takes an account out of use. What was spent of it is written down at once: a subscription that extends its own
-    /// must not sell it again.
+    /// Takes an account out of use. What is left of its units goes back at once: a subscription that extends its own
+    /// has them from then on.
     async fn forget(&self, holder: &HolderId) {
         let Some((_, account)) = self.accounts.remove(holder) else { return };
         account.retire();

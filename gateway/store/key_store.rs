@@ -100,8 +100,8 @@ pub trait KeyStore: Send + Sync {
     /// [`StoreError`]; nothing is set aside then.
     async fn lease(&self, id: &SubscriptionId, want: Units) -> Result<Units, StoreError>;
 
-    /// Writes what was spent of earlier leases and with what, and gives back what will not be spent. What was spent of
-    /// a subscription that another one extends is taken from that one.
+    /// Writes what was spent of earlier leases and with what, and gives back what will not be spent. What comes back to
+    /// a subscription that another one extends is that one's.
     ///
     /// # Errors
     /// [`StoreError`]; nothing is written then.
