@@ -1,5 +1,5 @@
 #!/bin/sh
-# Puts the clients, the chain and the compiler that the tests use into a cache folder.
+# Puts the clients, the chain, the compiler and the servers that the tests use into a cache folder.
 # Says nothing and does nothing when they are there already.
 set -eu
 
@@ -25,6 +25,8 @@ if ! cmp -s "$here/requirements.txt" "$cache/installed-requirements.txt"; then
   "$cache/venv/bin/pip" install --quiet --disable-pip-version-check --no-input -r "$here/requirements.txt" </dev/null
   cp "$here/requirements.txt" "$cache/installed-requirements.txt"
 fi
+
+TOLLGATE_TEST_CACHE=$cache sh "$here/debian.sh"
 
 # ES modules are looked up beside the importing file only, so the tests need the folder in their reach.
 if [ "$(readlink "$here/node_modules" || true)" != "$cache/node_modules" ]; then
