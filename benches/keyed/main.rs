@@ -14,12 +14,18 @@
 
 #![allow(clippy::float_arithmetic, reason = "ratios are printed, not charged")]
 
+#[allow(dead_code, reason = "shared, and each benchmark uses a part")]
+#[path = "../support/cpu.rs"]
 mod cpu;
+#[allow(dead_code, reason = "shared, and each benchmark uses a part")]
+#[path = "../support/gateway.rs"]
 mod gateway;
 mod load;
 mod report;
 mod settings;
+#[path = "../support/upstream.rs"]
 mod upstream;
+#[path = "../support/wire.rs"]
 mod wire;
 
 use std::process::ExitCode;
@@ -27,6 +33,22 @@ use std::process::ExitCode;
 use gateway::Gateway;
 use load::{Case, Round};
 use settings::Settings;
+
+/// A plan that never ends: what is measured is the counting, not the refusal.
+const TABLES: &str = r#"
+[[routes]]
+path = "/plain"
+free = true
+[[routes]]
+path = "/keyed"
+units = 1
+[[plans]]
+name = "bench"
+price = "$1"
+units = 1_000_000_000
+duration = "30d"
+rate = "1_000_000/s"
+"#;
 
 /// Whatever went wrong: it is printed, and nobody acts on it.
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
@@ -49,7 +71,7 @@ fn bench() -> Result<()> {
     let neighbours = upstream::start()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let gateway = Gateway::start(&neighbours, &pinned).await?;
+        let gateway = Gateway::start(&neighbours, &pinned, TABLES).await?;
         let key = gateway.buy("bench").await?;
         let cases = cases(&key, &settings);
         report::print_machine(&settings, &pinned);

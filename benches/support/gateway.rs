@@ -28,11 +28,12 @@ pub(super) struct Gateway {
 }
 
 impl Gateway {
-    pub(super) async fn start(neighbours: &Neighbours, pinned: &Pinning) -> Result<Self> {
+    /// `tables` are its routes and plans; the rest of its file is made here.
+    pub(super) async fn start(neighbours: &Neighbours, pinned: &Pinning, tables: &str) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let (addr, admin) = (free_port()?, free_port()?);
         let file = folder.path().join("tollgate.toml");
-        fs::write(&file, config(addr, admin, neighbours))?;
+        fs::write(&file, config(addr, admin, neighbours, tables))?;
         let log = File::create(folder.path().join("log"))?;
         let mut command = pinned.gateway(env!("CARGO_BIN_EXE_tollgate"));
         let child = command.arg("run").arg(&file).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn()?;
@@ -75,6 +76,11 @@ impl Gateway {
         Ok(body.pointer("/quota/used").and_then(Value::as_u64).ok_or("the status tells no units")?)
     }
 
+    /// The memory that it has now, in bytes.
+    pub(super) fn memory(&self) -> Result<u64> {
+        cpu::memory_of(self.child.id())
+    }
+
     /// The processor time that it has had.
     pub(super) fn time(&self) -> Result<Duration> {
         cpu::time_of(self.child.id())
@@ -92,8 +98,7 @@ fn free_port() -> Result<SocketAddr> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }
 
-/// A plan that never ends: what is measured is the counting, not the refusal.
-fn config(addr: SocketAddr, admin: SocketAddr, neighbours: &Neighbours) -> String {
+fn config(addr: SocketAddr, admin: SocketAddr, neighbours: &Neighbours, tables: &str) -> String {
     let Neighbours { upstream, facilitator } = neighbours;
     format!(
         r#"
@@ -109,18 +114,7 @@ url = "http://{upstream}"
 url = "{facilitator}"
 [pay_to]
 base = "0x209693Bc6afc0C5328bA36FaF03C514EF312287C"
-[[routes]]
-path = "/plain"
-free = true
-[[routes]]
-path = "/keyed"
-units = 1
-[[plans]]
-name = "bench"
-price = "$1"
-units = 1_000_000_000
-duration = "30d"
-rate = "1_000_000/s"
+{tables}
 "#
     )
 }

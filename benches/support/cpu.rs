@@ -72,6 +72,13 @@ pub(super) fn time_of(pid: u32) -> Result<Duration> {
     Ok(total)
 }
 
+/// The memory of a process that is in RAM, in bytes.
+pub(super) fn memory_of(pid: u32) -> Result<u64> {
+    let status = fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS in /proc/PID/status")?;
+    Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
+}
+
 fn ticks(process: &Path) -> Result<Duration> {
     let text = fs::read_to_string(process.join("stat"))?;
     // The second field is a name in parentheses, which may hold anything; user and system time are the 14th and 15th.
