@@ -13,20 +13,35 @@ need python3 python3
 python3 -c 'import ensurepip' 2>/dev/null || missing="${missing:-} python3-venv"
 install_missing
 
+logs=${CARGO_TARGET_DIR:-target}/test-logs
+rm -rf "$logs"
+mkdir -p "$logs"
+
 step() {
   printf '\n== %s\n' "$*"
   "$@" </dev/null
+}
+
+# logged NAME COMMAND...: cargo's tests by name go to a file, which attacks.mjs reads; the screen gets their sums, and
+# everything if one fails.
+logged() {
+  log=$logs/$1.log
+  shift
+  printf '\n== %s\n' "$*"
+  "$@" </dev/null >"$log" 2>&1 || { cat "$log"; exit 1; }
+  grep '^test result' "$log"
 }
 
 export CARGO_TERM_COLOR=never
 step cargo fmt --check
 step cargo clippy --locked --all-targets --quiet -- -D warnings
 RUSTDOCFLAGS="-D warnings" step cargo doc --locked --no-deps --quiet
-step cargo test --locked --quiet
+logged tests cargo test --locked
 step cargo clippy --locked --all-targets --features crash-points --quiet -- -D warnings
-step cargo test --locked --quiet --features crash-points --test crash
+logged crash cargo test --locked --features crash-points --test crash
 step cargo build --release --locked --quiet
 bin=${CARGO_TARGET_DIR:-target}/release/tollgate
 step "$bin" demo --walk --port 28402
-TOLLGATE_BIN=$bin step tests/e2e/run.sh
+TOLLGATE_BIN=$bin TOLLGATE_TEST_LOG=$(cd "$logs" && pwd)/e2e.tap step tests/e2e/run.sh
+step node tests/attacks.mjs "$logs"
 printf '\nall tests passed\n'

@@ -5,6 +5,7 @@
 #
 # TOLLGATE_BIN         the gateway, default target/release/tollgate
 # TOLLGATE_TEST_CACHE  where the test's own parts are kept, default target/e2e-cache
+# TOLLGATE_TEST_LOG    a file that gets the results in the Test Anything Protocol too
 # TOLLGATE_TEST_KEEP   set it to keep each gateway's folder, with its log, for reading
 set -eu
 
@@ -24,4 +25,6 @@ sh "$here/setup.sh"
 cd "$here"
 [ $# -gt 0 ] || set -- *.test.mjs
 # Two files at a time: each runs a chain, a facilitator, an upstream and a gateway of its own.
-exec node --test --test-concurrency=2 --test-timeout=180000 --test-reporter=spec "$@" </dev/null
+exec node --test --test-concurrency=2 --test-timeout=180000 \
+  --test-reporter=spec --test-reporter-destination=stdout \
+  --test-reporter=tap --test-reporter-destination="${TOLLGATE_TEST_LOG:-/dev/null}" "$@" </dev/null

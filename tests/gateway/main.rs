@@ -37,6 +37,7 @@ mod refused_locally;
 mod reloading;
 mod screening;
 mod secure;
+mod steering;
 mod stopping;
 mod streaming;
 mod wallet;
