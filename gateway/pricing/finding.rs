@@ -191,6 +191,33 @@ fn a_free_pattern_with_a_priced_twin_is_priced() {
     assert_eq!(found(&router, "GET /oslo/now"), "* /{city}/now");
 }
 
+/// An upstream that takes the two for one must not serve the dear one at the price of what is around it.
+#[test]
+fn a_twin_inside_something_cheaper_costs_what_it_costs() {
+    let units = |text: &str, units| route(text, Access::PlanOnly(Metering::fixed(Units::from_thousandths(units))));
+    let router = router(&[
+        units("/api/{rest...}", 10),
+        units("/api/dear", 5000),
+        units("/api/cheap", 1),
+        units("/api/{id}/Dear", 5000),
+        free("/api/docs"),
+    ]);
+    for (path, pattern) in [
+        ("/api/dear", "/api/dear"),
+        ("/api/dear/", "/api/dear"),
+        ("/api/DEAR", "/api/dear"),
+        ("/api/7/dear", "/api/{id}/Dear"),
+        ("/api/7/DEAR/", "/api/{id}/Dear"),
+        ("/api/cheap", "/api/cheap"),
+        ("/api/Cheap", "/api/{rest...}"),
+        ("/api/other/", "/api/{rest...}"),
+        ("/api/docs", "/api/docs"),
+        ("/api/docs/", "/api/{rest...}"),
+    ] {
+        assert_eq!(found(&router, &format!("GET {path}")), format!("* {pattern}"), "{path}");
+    }
+}
+
 #[test]
 fn a_twin_is_priced_for_its_methods_only() {
     let router = router(&[priced("POST /run"), free("/{rest...}")]);

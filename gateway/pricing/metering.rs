@@ -34,6 +34,12 @@ impl Metering {
         let call = self.reported.as_ref().map_or(self.units, |reported| reported.units_max.max(self.units));
         call.max(self.per_byte.unwrap_or(Units::ZERO))
     }
+
+    /// Whether it may take less than the other.
+    pub(super) fn undercuts(&self, other: &Self) -> bool {
+        let per_byte = |metering: &Self| metering.per_byte.unwrap_or(Units::ZERO);
+        self.units < other.units || self.reserved() < other.reserved() || per_byte(self) < per_byte(other)
+    }
 }
 
 impl Reported {

@@ -114,6 +114,18 @@ impl OfferKey {
     }
 }
 
+impl Offer {
+    /// Whether it can be paid with less than the other, or with what the other does not take.
+    pub(super) fn undercuts(&self, other: &Self) -> bool {
+        let is_less = |terms: &Terms| {
+            let same =
+                |other: &&Arc<Terms>| other.network == terms.network && other.asset.address == terms.asset.address;
+            other.terms.iter().find(same).is_none_or(|other| terms.amount < other.amount)
+        };
+        self.terms.iter().any(|terms| is_less(terms))
+    }
+}
+
 impl Terms {
     /// Completes terms with `extra` and the digest. `flow` and fee payer are the only parts that do not follow from
     /// the asset.

@@ -77,6 +77,18 @@ impl Access {
     }
 }
 
+impl Route {
+    /// Whether there is a way to be served for less than the other route takes, or one that the other has not.
+    pub(super) fn undercuts(&self, other: &Self) -> bool {
+        let by_call = |offer: &Offer| other.access.offer().is_none_or(|other| offer.undercuts(other));
+        let by_plan = |metering: &Metering| other.access.metering().is_none_or(|other| metering.undercuts(other));
+        self.access.is_free()
+            || self.free_calls.is_some() && other.free_calls.is_none()
+            || self.access.offer().is_some_and(by_call)
+            || self.access.metering().is_some_and(by_plan)
+    }
+}
+
 impl fmt::Display for Methods {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

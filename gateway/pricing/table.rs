@@ -194,7 +194,14 @@ impl Trees {
     fn find(&self, path: &str) -> Option<Arc<Route>> {
         let found = self.exact.find(path);
         match &found {
-            Some(found) if !found.route.access.is_free() || found.literal => Some(Arc::clone(found.route)),
+            Some(found) if found.literal => Some(Arc::clone(found.route)),
+            // Priced by a wider pattern than the one that its twin is priced by: an upstream that takes them for one
+            // must not serve the twin for less.
+            Some(found) if !found.route.access.is_free() => {
+                let twin = self.folded.find(&folded(path)).map(|twin| twin.route);
+                let twin = twin.filter(|twin| twin.pattern.is_narrower_than(&found.route.pattern));
+                Some(Arc::clone(twin.filter(|twin| found.route.undercuts(twin)).unwrap_or(found.route)))
+            }
             // Free, or unlisted and perhaps free: unless it is the twin of something priced that is as specific. A
             // free route inside a wider priced one is not its twin.
             _ => {
