@@ -189,7 +189,8 @@ impl Keeper {
 fn snapshot(config: &Config, market: Arc<Market>, upstreams: HashMap<Arc<str>, Arc<Upstream>>) -> Snapshot {
     let (key_headers, key_query) = (config.keys.headers.clone(), config.keys.query.clone());
     let admin_token = config.server.admin_token.clone();
-    Snapshot { market, upstreams, key_headers, key_query, admin_token }
+    let trusted_proxies = config.server.trusted_proxies.clone();
+    Snapshot { market, upstreams, key_headers, key_query, admin_token, trusted_proxies }
 }
 
 pub(super) fn market(

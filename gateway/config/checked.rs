@@ -65,6 +65,8 @@ pub struct ServerConfig {
     pub threads: usize,
     /// Form of the log lines.
     pub log: LogFormat,
+    /// Proxies that are believed what they say of their clients; none unless said otherwise.
+    pub trusted_proxies: super::TrustedProxies,
 }
 
 /// One public address.

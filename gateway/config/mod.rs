@@ -13,6 +13,7 @@ mod problem;
 mod reload;
 mod spelling;
 mod table;
+mod trusted_proxies;
 
 pub use checked::{
     Config, FacilitatorConfig, JwtConfig, KeptConfig, KeysConfig, ListenAddr, LogFormat, PlanConfig, Receiver,
@@ -23,3 +24,4 @@ pub use payers::PayersConfig;
 pub use problem::{Place, Problem, Problems};
 pub use reload::{WatchError, Watcher, unchangeable};
 pub use table::{Omission, OmissionReason};
+pub use trusted_proxies::TrustedProxies;

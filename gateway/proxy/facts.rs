@@ -11,6 +11,7 @@ use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 
 use super::Snapshot;
+use super::client::Client;
 use super::headers::is_stripped;
 use super::query_key::{Shown, is_handshake};
 use super::sign_in::sign_in;
@@ -36,7 +37,10 @@ pub(super) struct Facts {
     /// Whether a browser asks for leave to call from another origin.
     pub(super) preflight: bool,
     pub(super) from_browser: bool,
+    /// The client's address, as far as anybody is believed on it.
     pub(super) client: Option<IpAddr>,
+    /// Whether the client speaks TLS, by the same authority.
+    pub(super) secure: bool,
 }
 
 /// An API key as it was sent, and in which headers; in none, if it was in the query.
@@ -84,7 +88,7 @@ impl Facts {
 
     pub(super) fn read(
         head: &RequestHeader,
-        client: Option<IpAddr>,
+        client: Client,
         snapshot: &Snapshot,
         server: &ResourceServer,
     ) -> Result<Self, BadRequest> {
@@ -115,7 +119,8 @@ impl Facts {
             preflight: *method == Method::OPTIONS && browser && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD),
             from_browser: browser,
             method: method.clone(),
-            client,
+            client: client.address,
+            secure: client.secure,
         })
     }
 }

@@ -80,7 +80,6 @@ pub(super) fn to_upstream(
     facts: &Facts,
     upstream: &Upstream,
     pass: &Pass,
-    secure: bool,
 ) -> pingora::Result<()> {
     names(&request.headers, is_stripped).iter().for_each(|name| drop(request.remove_header(name)));
     if let Some(credential) = facts.credential.as_ref().filter(|credential| credential.ours) {
@@ -93,7 +92,7 @@ pub(super) fn to_upstream(
     );
     request.insert_header(HOST, upstream.authority.clone())?;
     request.insert_header("X-Forwarded-Host", facts.host.clone())?;
-    request.insert_header("X-Forwarded-Proto", if secure { HTTPS } else { HTTP })?;
+    request.insert_header("X-Forwarded-Proto", if facts.secure { HTTPS } else { HTTP })?;
     match facts.client {
         Some(client) => request.insert_header("X-Forwarded-For", written(client))?,
         None => drop(request.remove_header("X-Forwarded-For")),

@@ -12,6 +12,7 @@
 mod abandoned;
 mod admission;
 mod answer;
+mod client;
 mod ending;
 mod endpoints;
 mod error;
@@ -52,13 +53,14 @@ use serde_json::json;
 pub use exchange::Exchange;
 pub use upstream::Upstream;
 
+use self::client::Client;
 use self::facts::{Facts, check_lost_length};
 use self::kept::Kept;
 use self::meter::UNPAID;
 use self::preflight::preflight;
 use self::withheld::WITHHELD;
 use self::wording::Wording;
-use crate::config::Secret;
+use crate::config::{Secret, TrustedProxies};
 use crate::payment::{Chargeable, chargeable};
 use crate::pricing::{Found, Unlisted};
 use crate::resource_server::{Denial, Market, Pass, ResourceServer};
@@ -77,6 +79,8 @@ pub struct Snapshot {
     pub key_query: Option<Arc<str>>,
     /// What the operator's API asks for. None if there is none.
     pub admin_token: Option<Secret>,
+    /// Proxies that are believed what they say of their clients.
+    pub trusted_proxies: TrustedProxies,
 }
 
 /// The public side of the gateway.
@@ -109,7 +113,7 @@ impl ProxyHttp for Gateway {
             let answer = wording().problem(503, "shutting_down", "The gateway is being stopped.", details);
             return answer.with("Retry-After", "1").write(session, false).await.map(|()| true);
         }
-        let client = session.client_addr().and_then(|address| address.as_inet()).map(std::net::SocketAddr::ip);
+        let client = Client::of(session, &snapshot.trusted_proxies);
         let head = session.req_header();
         let read = |()| Facts::read(head, client, &snapshot, &self.server);
         let facts = match check_lost_length(session).and_then(read) {
@@ -152,7 +156,7 @@ impl ProxyHttp for Gateway {
 
     async fn upstream_request_filter(
         &self,
-        session: &mut Session,
+        _: &mut Session,
         request: &mut RequestHeader,
         exchange: &mut Exchange,
     ) -> pingora::Result<()> {
@@ -160,9 +164,8 @@ impl ProxyHttp for Gateway {
             sign_in::strip(request, facts, &snapshot.market.prices);
         }
         exchange.forwarded = true;
-        let secure = session.digest().is_some_and(|digest| digest.ssl_digest.is_some());
         match (&exchange.facts, &exchange.upstream, &exchange.pass) {
-            (Some(facts), Some(upstream), Some(pass)) => headers::to_upstream(request, facts, upstream, pass, secure),
+            (Some(facts), Some(upstream), Some(pass)) => headers::to_upstream(request, facts, upstream, pass),
             // Closed when in doubt: without a pass nothing goes upstream.
             _ => Error::e_explain(ErrorType::InternalError, "a request without a pass"),
         }

@@ -40,4 +40,5 @@ mod secure;
 mod steering;
 mod stopping;
 mod streaming;
+mod trusted_proxies;
 mod wallet;

@@ -276,17 +276,53 @@ fn a_request_without_one_good_host_is_refused() {
 
 #[test]
 fn a_host_changes_neither_the_route_nor_what_buyers_are_told() {
-    let world = start("free");
-    for host in
-        ["evil.example.com", "API.EXAMPLE.COM", "api.example.com.", "api.example.com:8080", "1.2.3.4", "[::1]:1"]
-    {
-        let mut wire = Wire::to(world.gateway.addr);
-        wire.send(format!("GET /weather?x HTTP/1.1\r\nHost: {host}\r\nX-Forwarded-Host: {host}\r\n\r\n"));
-        let answer = wire.answer();
-        assert_eq!(answer.status, 402, "{host}");
-        let challenge = answer.decoded("payment-required");
-        assert_eq!(challenge["resource"]["url"], "https://api.example.com/weather?x", "{host}");
-        assert_eq!(answer.json()["resource"], "https://api.example.com/weather?x", "{host}");
+    const PLAN: &str = "[[plans]]\nname = \"nano\"\nprice = \"$1\"\nduration = \"30d\"\n";
+    let routes = format!("{ROUTES}\n{PLAN}");
+    // Even whoever is believed on its client is not believed on what we are called.
+    let server = "unlisted = \"free\"\ntrusted_proxies = [\"127.0.0.1\"]";
+    let world = Setup { server, routes: &routes, ..Setup::default() }.start();
+    for host in [
+        "evil.example.com",
+        "API.EXAMPLE.COM",
+        "api.example.com.",
+        "api.example.com:8080",
+        "api.example.com.evil.example.com",
+        "1.2.3.4",
+        "[::1]:1",
+    ] {
+        let forwarded = format!(
+            "X-Forwarded-Host: {host}\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Port: 1\r\nX-Forwarded-Prefix: /evil\r\n\
+             X-Original-Host: {host}\r\nForwarded: host={host};proto=http\r\n"
+        );
+        let ask = |target: &str| {
+            let mut wire = Wire::to(world.gateway.addr);
+            wire.send(format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n{forwarded}\r\n"));
+            let answer = wire.answer();
+            let whole = [answer.head.raw.as_slice(), &answer.body].concat();
+            let told = String::from_utf8_lossy(&whole).into_owned() + &answer.decoded("payment-required").to_string();
+            let urls = told.split("http").skip(1).filter(|rest| rest.starts_with("://") || rest.starts_with("s://"));
+            for url in urls.filter(|url| !url.starts_with("s://x402.org") && !url.contains("json-schema.org")) {
+                assert!(url.starts_with("s://api.example.com/"), "{host} {target}: http{url}");
+            }
+            assert!(!told.contains("evil"), "{host} {target}: {told}");
+            answer
+        };
+        for target in ["/weather?x".to_owned(), format!("http://{host}/weather?x"), format!("https://{host}/weather?x")]
+        {
+            // An absolute form in other letters, or with other ports than a URI's, may be refused.
+            let answer = ask(&target);
+            assert!(answer.status == 402 || answer.status == 400 && target.starts_with("http"), "{host} {target}");
+            if answer.status == 402 {
+                let challenge = answer.decoded("payment-required");
+                assert_eq!(challenge["resource"]["url"], "https://api.example.com/weather?x", "{host} {target}");
+                assert_eq!(answer.json()["resource"], "https://api.example.com/weather?x", "{host} {target}");
+            }
+        }
+        let sold = ask("/x402/pricing").json();
+        assert_eq!(sold["purchaseUrl"], "https://api.example.com/x402/purchase", "{host}");
+        let purchase = ask("/x402/purchase?plan=nano").decoded("payment-required");
+        assert_eq!(purchase["resource"]["url"], "https://api.example.com/x402/purchase?plan=nano", "{host}");
+        assert_eq!(ask("/x402/status").status, 401, "{host}");
     }
     assert_eq!(world.upstream.hits(), 0);
 }

@@ -28,7 +28,7 @@ impl World {
         challenge["accepts"][0]["amount"].as_str().unwrap_or("none").to_owned()
     }
 
-    fn edit(&self, from: &str, to: &str) {
+    pub(crate) fn edit(&self, from: &str, to: &str) {
         let file = self.gateway.config_file();
         let text = std::fs::read_to_string(&file).unwrap();
         assert!(text.contains(from), "{from} is not in {text}");

@@ -22,6 +22,7 @@ mod secret;
 mod server;
 mod store;
 mod subscriptions;
+mod trusted_proxies;
 mod upstream;
 mod url;
 

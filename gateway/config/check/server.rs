@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::listen;
 use super::quantity::timeout;
 use super::url::Location;
-use super::{Surroundings, Unlisted, secret};
+use super::{Surroundings, Unlisted, secret, trusted_proxies};
 use crate::config::document::Section;
 use crate::config::field::Field;
 use crate::config::{ListenAddr, LogFormat, Secret, ServerConfig};
@@ -23,6 +23,7 @@ const KEYS: &[&str] = &[
     "shutdown_timeout",
     "threads",
     "log",
+    "trusted_proxies",
 ];
 const UNLISTED: &[(&str, Unlisted)] = &[("free", Unlisted::Free), ("deny", Unlisted::Deny)];
 const LOG: &[(&str, LogFormat)] = &[("text", LogFormat::Text), ("json", LogFormat::Json)];
@@ -49,6 +50,7 @@ pub(super) fn check(root: &Section<'_>, around: &Surroundings<'_>) -> ServerConf
         shutdown_timeout: timeout(&server, "shutdown_timeout", Duration::from_secs(30)),
         threads: server.field("threads").and_then(|field| threads(&field)).unwrap_or_else(processors),
         log: server.field("log").and_then(|field| field.choice(LOG)).unwrap_or(LogFormat::Text),
+        trusted_proxies: trusted_proxies::check(&server),
     }
 }
 

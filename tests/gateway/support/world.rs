@@ -87,7 +87,7 @@ impl Setup<'_> {
              [upstream]\nurl = \"http://{upstream}\"\n{}\n\
              [facilitator]\nurl = \"{facilitator}\"\n{}\n\
              [pay_to]\nbase = \"{SELLER}\"\n{}",
-            self.server.replace("{addr}", &addr.to_string()),
+            self.server.replace("{addr}", &addr.to_string()).replace("{port}", &addr.port().to_string()),
             self.upstream,
             self.facilitator,
             self.routes
