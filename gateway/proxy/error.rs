@@ -136,6 +136,7 @@ impl Wording<'_> {
             BadRequest::SignInTooLarge => (431, "sign_in_too_large"),
             BadRequest::Keys => (400, "ambiguous_credentials"),
             BadRequest::Underscore => (400, "ambiguous_header"),
+            BadRequest::Connection => (400, "ambiguous_connection"),
         };
         self.problem(status, reason, &error.to_string(), json!({ "reason": reason }))
     }

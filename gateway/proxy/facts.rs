@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use http::header::{
-    ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, AsHeaderName, CONTENT_LENGTH, HOST, HeaderName, ORIGIN,
+    ACCESS_CONTROL_REQUEST_METHOD, AsHeaderName, CONNECTION, CONTENT_LENGTH, HOST, HeaderName, ORIGIN,
     TRANSFER_ENCODING,
 };
 use http::{HeaderMap, HeaderValue, Method, Version};
@@ -12,6 +12,7 @@ use pingora::proxy::Session;
 
 use super::Snapshot;
 use super::client::Client;
+use super::credential::{Credential, check_joined, credential, token};
 use super::headers::is_stripped;
 use super::query_key::{Shown, is_handshake};
 use super::sign_in::sign_in;
@@ -43,15 +44,6 @@ pub(super) struct Facts {
     pub(super) secure: bool,
 }
 
-/// An API key as it was sent, and in which headers; in none, if it was in the query.
-#[derive(Clone)]
-pub(super) struct Credential {
-    pub(super) key: String,
-    pub(super) headers: Vec<HeaderName>,
-    /// Whether it looks like one of ours: then the upstream must not see it.
-    pub(super) ours: bool,
-}
-
 /// Why a request is refused before anybody asks what it costs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum BadRequest {
@@ -73,8 +65,10 @@ pub(super) enum BadRequest {
     SignInTooLarge,
     #[error("the request has more than one API key")]
     Keys,
-    #[error("a header that the gateway acts on is written with an underscore")]
+    #[error("a header that the gateway acts on is written with an underscore or the like")]
     Underscore,
+    #[error("the Connection header names what is no matter of the connection, or names too much")]
+    Connection,
 }
 
 impl Facts {
@@ -102,8 +96,16 @@ impl Facts {
         let host = host(head)?;
         let mut target = target(head, &host)?;
         check_framing(head)?;
+        check_connection(headers)?;
         check_underscores(headers, key_headers)?;
         let browser = headers.contains_key(ORIGIN);
+        let is_token = |text: &str| market.proofs.takes_tokens() && looks_like_jwt(text);
+        check_joined(
+            headers,
+            key_headers,
+            |text| server.may_be_imported(text),
+            |text| is_ours(text) || is_token(text),
+        )?;
         let mut shown = Shown { credential: credential(headers, key_headers, is_ours)?, token: token(headers) };
         if let Some(parameter) = snapshot.key_query.as_ref().filter(|_| is_handshake(head)) {
             shown.take_from(&mut target, parameter, is_ours, market.proofs.takes_tokens())?;
@@ -190,21 +192,45 @@ pub(super) fn check_lost_length(session: &Session) -> Result<(), BadRequest> {
 }
 
 /// What the gateway writes itself, or what frames the message; besides what it takes out and the headers of keys.
-const WRITTEN: [&str; 5] =
-    ["content-length", "transfer-encoding", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"];
+const WRITTEN: [&str; 6] =
+    ["host", "content-length", "transfer-encoding", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"];
 
-/// `X_PAYMENT` is `X-PAYMENT` to a CGI-like upstream, and something else to everybody before it.
+/// `X_PAYMENT` and `X.PAYMENT` are `X-PAYMENT` to CGI-like upstreams, and something else to everybody before them.
 fn check_underscores(headers: &HeaderMap, key_headers: &[HeaderName]) -> Result<(), BadRequest> {
+    let is_odd = |c: char| !c.is_ascii_alphanumeric() && c != '-';
     let acts_on = |name: &str| {
-        let dashed = name.replace('_', "-");
+        let dashed = name.replace(is_odd, "-");
         is_stripped(&dashed)
             || WRITTEN.contains(&dashed.as_str())
             || key_headers.iter().any(|header| header.as_str() == dashed)
     };
-    match headers.keys().any(|name| name.as_str().contains('_') && acts_on(name.as_str())) {
+    match headers.keys().any(|name| name.as_str().contains(is_odd) && acts_on(name.as_str())) {
         true => Err(BadRequest::Underscore),
         false => Ok(()),
     }
+}
+
+/// The most names in `Connection` that the framework takes.
+const NOMINATIONS_MAX: usize = 9;
+
+/// What `Connection` names does not reach the upstream. The framework refuses whatever would not be a header of one
+/// connection, but only when the call is on its way upstream: for a payment that is settled before it, that is too late.
+fn check_connection(headers: &HeaderMap) -> Result<(), BadRequest> {
+    let lines = headers.get_all(CONNECTION).iter();
+    let names = lines.flat_map(|line| line.as_bytes().split(|b| *b == b',')).map(<[u8]>::trim_ascii);
+    for (index, name) in names.filter(|name| !name.is_empty()).enumerate() {
+        let is_name = name.iter().all(|b| is_token_byte(*b)) && HeaderName::from_bytes(name).is_ok();
+        let is_written = WRITTEN.iter().any(|written| name.eq_ignore_ascii_case(written.as_bytes()));
+        if index >= NOMINATIONS_MAX || !is_name || is_written {
+            return Err(BadRequest::Connection);
+        }
+    }
+    Ok(())
+}
+
+/// A byte of a name (RFC 9110 §5.6.2, `tchar`).
+fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 /// The headers of a payment, as they are looked up.
@@ -214,6 +240,10 @@ const V1: HeaderName = HeaderName::from_static("x-payment");
 fn payment(headers: &HeaderMap) -> Result<Option<HeaderValue>, BadRequest> {
     let read = |name: HeaderName| only(headers, name).map_err(|()| BadRequest::Payments);
     let (v2, v1) = (read(V2)?, read(V1)?);
+    // No base64 has a comma: it is several in one line, as RFC 9110 §5.3 lets a proxy join them.
+    if [v2, v1].into_iter().flatten().any(|value| value.as_bytes().contains(&b',')) {
+        return Err(BadRequest::Payments);
+    }
     // One wallet in the field sends the same payment in both.
     let payment = match (v2, v1) {
         (Some(v2), Some(v1)) if v2 != v1 && !v2.is_empty() && !v1.is_empty() => return Err(BadRequest::Payments),
@@ -226,60 +256,11 @@ fn payment(headers: &HeaderMap) -> Result<Option<HeaderValue>, BadRequest> {
     }
 }
 
-fn credential(
-    headers: &HeaderMap,
-    key_headers: &[HeaderName],
-    is_ours: impl Fn(&str) -> bool,
-) -> Result<Option<Credential>, BadRequest> {
-    let mut found: Option<Credential> = None;
-    for header in key_headers {
-        let Some(value) = only(headers, header).map_err(|()| BadRequest::Keys)? else { continue };
-        let Ok(text) = value.to_str() else { continue };
-        let text = text.trim();
-        let key = match *header == AUTHORIZATION {
-            true => match bearer(text) {
-                Some(token) => token,
-                None => continue,
-            },
-            false => text,
-        };
-        if key.is_empty() {
-            continue;
-        }
-        let ours = is_ours(key);
-        match &mut found {
-            // A token in Authorization may be the upstream's own business; two keys of ours are nobody's.
-            Some(first) if first.ours && ours && first.key != key => return Err(BadRequest::Keys),
-            Some(first) if first.ours && ours => first.headers.push(header.clone()),
-            Some(first) if first.ours || !ours => {}
-            _ => found = Some(Credential { key: key.to_owned(), headers: vec![header.clone()], ours }),
-        }
-    }
-    Ok(found)
-}
-
-/// A token that somebody signed. Several are nobody's.
-fn token(headers: &HeaderMap) -> Option<String> {
-    let text = only(headers, AUTHORIZATION).ok()??.to_str().ok()?;
-    bearer(text.trim()).filter(|token| looks_like_jwt(token)).map(str::to_owned)
-}
-
-fn bearer(text: &str) -> Option<&str> {
-    let (scheme, token) = text.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-}
-
 /// The header's only value. An error if there are several.
-fn only(headers: &HeaderMap, name: impl AsHeaderName) -> Result<Option<&HeaderValue>, ()> {
+pub(super) fn only(headers: &HeaderMap, name: impl AsHeaderName) -> Result<Option<&HeaderValue>, ()> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
         (first, None) => Ok(first),
         _ => Err(()),
-    }
-}
-
-impl std::fmt::Debug for Credential {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Credential({:?})", self.headers)
     }
 }

@@ -13,6 +13,7 @@ mod abandoned;
 mod admission;
 mod answer;
 mod client;
+mod credential;
 mod ending;
 mod endpoints;
 mod error;

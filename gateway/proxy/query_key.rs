@@ -8,7 +8,8 @@ use percent_encoding::percent_decode_str;
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 
-use super::facts::{BadRequest, Credential, Facts};
+use super::credential::Credential;
+use super::facts::{BadRequest, Facts};
 use crate::plans::looks_like_jwt;
 use crate::pricing::Target;
 

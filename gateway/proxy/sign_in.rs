@@ -16,8 +16,13 @@ pub(super) fn sign_in(headers: &HeaderMap) -> Result<Option<SignIn>, BadRequest>
         (_, Some(_)) => return Err(BadRequest::SignIns),
         (header, None) => header.filter(|value| !value.is_empty()).map(|value| SignIn::Header(text(value))),
     };
+    // Neither form has a comma: it is several in one line, as RFC 9110 §5.3 lets a proxy join them.
+    let is_joined = |value: &String| value.contains(',') && value.split(',').any(|part| token(part).is_some());
     let values: Vec<_> = headers.get_all(AUTHORIZATION).iter().map(text).collect();
     let tokens: Vec<_> = values.iter().filter_map(|value| token(value)).collect();
+    if values.iter().any(is_joined) || matches!(&header, Some(SignIn::Header(text)) if text.contains(',')) {
+        return Err(BadRequest::SignIns);
+    }
     let sign_in = match (header, tokens.as_slice()) {
         (header, []) => header,
         (None, [token]) if values.len() == 1 => Some(SignIn::Authorization((*token).to_owned())),

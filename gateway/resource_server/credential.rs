@@ -125,7 +125,12 @@ impl ResourceServer {
     /// Whether a text may be a key that was given out here or brought along. The check inside a key refuses what was made
     /// up, without a look-up.
     pub fn may_be_key(&self, text: &str) -> bool {
-        self.keys.recognise(text).is_some() || self.accounts.may_be_imported(&KeyHash::of(text))
+        self.keys.recognise(text).is_some() || self.may_be_imported(text)
+    }
+
+    /// Whether a text may be a key that was brought along, and so may have any form.
+    pub fn may_be_imported(&self, text: &str) -> bool {
+        self.accounts.may_be_imported(&KeyHash::of(text))
     }
 
     async fn by_key(&self, key: &str) -> Result<Result<Arc<Grant>, Unfit>, Denial> {

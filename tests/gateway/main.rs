@@ -15,6 +15,7 @@ mod framing;
 mod free_calls;
 mod full_disk;
 mod hanging_up;
+mod header_forms;
 mod headers;
 mod hostile;
 mod http2;

@@ -116,7 +116,7 @@ impl World {
         declared["info"].clone()
     }
 
-    fn proof(&self, key: [u8; 32]) -> String {
+    pub(crate) fn proof(&self, key: [u8; 32]) -> String {
         proof_of(&self.info(), key)
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use h2::client::SendRequest;
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, HeaderName, Request, Response};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -54,6 +54,25 @@ impl Multiplexed {
     /// Sends a request and waits for its answer.
     pub(crate) fn ask(&self, request: Request<Vec<u8>>) -> Result<Stream, h2::Error> {
         self.runtime.block_on(self.begin(request)).unwrap()
+    }
+
+    /// Sends a request that has headers behind its body too.
+    pub(crate) fn ask_with_trailer(
+        &self,
+        request: Request<Vec<u8>>,
+        trailer: &[(&'static str, &str)],
+    ) -> Result<Stream, h2::Error> {
+        let (head, body) = request.into_parts();
+        let trailer = trailer.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()));
+        let trailer: HeaderMap = trailer.collect();
+        self.runtime.block_on(async {
+            let (response, mut sending) =
+                self.client.clone().ready().await?.send_request(Request::from_parts(head, ()), false)?;
+            sending.send_data(body.into(), false)?;
+            sending.send_trailers(trailer)?;
+            let response = tokio::time::timeout(PATIENCE, response).await.expect("an answer in time")?;
+            Ok(Stream { response: response.map(drop), body: Vec::new(), error: None })
+        })
     }
 
     /// Sends requests at once, and waits for all answers.
