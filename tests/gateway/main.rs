@@ -41,5 +41,6 @@ mod secure;
 mod steering;
 mod stopping;
 mod streaming;
+mod targets;
 mod trusted_proxies;
 mod wallet;
