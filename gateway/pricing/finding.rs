@@ -144,9 +144,49 @@ fn the_twins_of_a_priced_path_are_priced() {
         ("/WEATHER/OSLO/NOW/", "/Weather/{City}/Now/"),
         ("/CAF%C3%A9", "/caf%C3%A9"),
         ("/a%2Bb", "/a+b"),
+        ("/a%20b", "/a+b"),
+        ("/CAF%C3%89", "/caf%C3%A9"),
     ] {
         assert_eq!(found(&router, &format!("GET {path}")), format!("* {pattern}"), "{path}");
     }
+}
+
+/// One reads capitals beyond ASCII, one trims, one decodes before it cuts the query off.
+#[test]
+fn what_a_careless_upstream_takes_for_a_priced_path_is_priced() {
+    let routes = ["/market/task", "/premium/{rest...}", "/a%20/%3F/b"].map(priced);
+    let router = router(&[routes.as_slice(), &[free("/{rest...}")]].concat());
+    for (path, pattern) in [
+        ("/mar%E2%84%AAet/task", "/market/task"),
+        ("/market/ta%C5%BFk", "/market/task"),
+        ("/market/task.", "/market/task"),
+        ("/market./task%20.", "/market/task"),
+        ("/market/%20task", "/market/task"),
+        ("/market/task%C2%A0", "/market/task"),
+        ("/market/task%EF%BB%BF", "/market/task"),
+        ("/market/%20/task", "/market/task"),
+        ("/market/task/%20", "/market/task"),
+        ("/market/task%3Fx", "/market/task"),
+        ("/market/task/%23/y", "/market/task"),
+        ("/market/task%23x%3F", "/market/task"),
+        ("/Premium%3F/x", "/premium/{rest...}"),
+        ("/A/%3F/b", "/a%20/%3F/b"),
+        ("/market%3F/task", "/{rest...}"),
+        ("/market/tasks", "/{rest...}"),
+        ("/%3F", "/{rest...}"),
+        ("/.market/task", "/{rest...}"),
+    ] {
+        assert_eq!(found(&router, &format!("GET {path}")), format!("* {pattern}"), "{path}");
+    }
+}
+
+#[test]
+fn the_twins_of_the_root_are_priced() {
+    let router = router(&[priced("/")]);
+    for path in ["/", "/%20", "/%3Fx", "/%23"] {
+        assert_eq!(found(&router, &format!("GET {path}")), "* /", "{path}");
+    }
+    assert_eq!(found(&router, "GET /a"), "nothing");
 }
 
 #[test]

@@ -6,6 +6,8 @@
 
 use std::fmt;
 
+use percent_encoding::percent_decode_str;
+
 /// The longest request target that is read, in bytes.
 const TARGET_BYTES_MAX: usize = 8 * 1024;
 
@@ -218,13 +220,23 @@ fn push_query(text: &mut String, query: &[u8]) -> Result<(), PathError> {
     Ok(())
 }
 
-/// The spelling in which careless upstreams see a path or a segment: they ignore letter case and a trailing slash.
+/// The spelling in which careless upstreams see a canonical path or a segment of one: they ignore letter case, blanks and
+/// dots around a segment, and a slash at the end, and take a plus for a blank.
 pub(super) fn folded(path: &str) -> String {
-    let folded = path.to_lowercase().replace("%2b", "+");
-    match folded.strip_suffix('/') {
-        Some(shorter) if !shorter.is_empty() => shorter.to_owned(),
-        _ => folded,
-    }
+    let decoded = percent_decode_str(path).decode_utf8_lossy().replace('+', " ");
+    // Both, since either may be the upstream's way: the long s is `S` in capitals, the Kelvin sign a small `k`.
+    let folded = decoded.to_uppercase().to_lowercase();
+    let blank = |c: char| c.is_whitespace() || c == '\u{feff}';
+    let trimmed = |segment| str::trim_end_matches(str::trim_start_matches(segment, blank), |c| blank(c) || c == '.');
+    let segments: Vec<_> = folded.split('/').map(trimmed).filter(|segment| !segment.is_empty()).collect();
+    let root = if path.starts_with('/') { "/" } else { "" };
+    format!("{root}{}", segments.join("/"))
+}
+
+/// The part of a canonical path before an encoded `?` or `#`, which upstreams that decode first take for the whole.
+pub(super) fn before_query(path: &str) -> Option<&str> {
+    let end = path.find("%3F").into_iter().chain(path.find("%23")).min()?;
+    path.get(..end)
 }
 
 #[cfg(test)]

@@ -102,8 +102,10 @@ impl Pattern {
             other => other.clone(),
         };
         let mut segments: Vec<_> = self.segments.iter().map(fold).collect();
-        if segments.len() > 1 && segments.last() == Some(&Segment::Literal(String::new())) {
-            segments.pop();
+        let nothing = Segment::Literal(String::new());
+        segments.retain(|segment| *segment != nothing);
+        if segments.is_empty() {
+            segments.push(nothing);
         }
         Self { text: self.text.clone(), segments }
     }

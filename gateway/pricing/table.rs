@@ -3,8 +3,8 @@ use std::sync::Arc;
 
 use http::Method;
 
-use super::path::folded;
-use super::tree::Tree;
+use super::path::{before_query, folded};
+use super::tree::{Match, Tree};
 use super::{Methods, PlanOffer, Route};
 use crate::money::Network;
 
@@ -85,7 +85,7 @@ pub struct Conflict(pub String);
 #[derive(Debug, Default)]
 struct Trees {
     exact: Tree,
-    /// Priced routes in folded spelling: an upstream that ignores letter case or a trailing slash would otherwise
+    /// Priced routes in folded spelling: an upstream that ignores letter case, say, or a trailing slash would otherwise
     /// serve a priced path for free under its twin's name.
     folded: Tree,
 }
@@ -206,11 +206,17 @@ impl Trees {
             // free route inside a wider priced one is not its twin.
             _ => {
                 let free = found.as_ref().map(|found| &found.route.pattern);
-                let twin = self.folded.find(&folded(path));
-                let twin = twin.filter(|twin| !free.is_some_and(|free| free.is_narrower_than(&twin.route.pattern)));
+                let twin =
+                    self.twin(path).filter(|twin| !free.is_some_and(|free| free.is_narrower_than(&twin.route.pattern)));
                 twin.or(found).map(|found| Arc::clone(found.route))
             }
         }
+    }
+
+    /// What is priced and may be served under this path's name too.
+    fn twin(&self, path: &str) -> Option<Match<'_>> {
+        let find = |path| self.folded.find(&folded(path));
+        find(path).or_else(|| find(before_query(path)?))
     }
 }
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 /// All paths that a careless upstream may take a request target for: it cuts parameters off, decodes once or twice,
-/// takes a backslash for a slash, drops control characters, merges slashes, follows dots, ignores letter case and a
-/// slash at the end, in any order.
+/// takes a backslash for a slash, drops control characters, merges slashes, follows dots, trims, ignores letter case and a
+/// slash at the end, and cuts off what looks like a query once it has decoded, in any order.
 pub(crate) fn readings(target: &str) -> BTreeSet<String> {
     let path = target.split(['?', '#']).next().unwrap_or_default();
     let without_parameters: Vec<_> =
@@ -20,6 +20,9 @@ pub(crate) fn readings(target: &str) -> BTreeSet<String> {
             merged(&path),
             followed(&path),
             path.to_lowercase(),
+            path.to_uppercase().to_lowercase(),
+            path.trim().trim_end_matches('.').to_owned(),
+            path.split(['?', '#']).next().unwrap_or_default().to_owned(),
             path.trim_end_matches('/').to_owned(),
         ] {
             if found.insert(reading.clone()) {
@@ -87,10 +90,12 @@ fn a_careless_upstream_finds_the_priced_path_in_all_of_these() {
         "/WEATHER/",
         "/weather%00.html",
         "/wea%0ather",
+        "/weather%3Fa",
+        "/weather%20.",
     ] {
         assert!(readings(target).contains("/weather"), "{target}");
     }
-    for target in ["/weatherx", "/free?/weather", "/weather/x", "/weather%3Fa"] {
+    for target in ["/weatherx", "/free?/weather", "/weather/x", "/free%3F/weather"] {
         assert!(!readings(target).contains("/weather"), "{target}");
     }
 }
