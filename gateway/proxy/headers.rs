@@ -19,7 +19,8 @@ use crate::x402::facilitator::SettleResponse;
 use crate::x402::headers::{PAYMENT_RESPONSE, X_PAYMENT_RESPONSE};
 
 /// Whether no upstream gets a request header of this name: payments, our own words, and what would change the method or
-/// the path that was priced. `Access-Control-Expose-Headers` is a response header that x402 clients send.
+/// the path that was priced. Python servers cut `SCRIPT_NAME` off the path, and Rack sends a front server to fetch what
+/// `X-Accel-Mapping` makes of it. `Access-Control-Expose-Headers` is a response header that x402 clients send.
 pub(super) fn is_stripped(name: &str) -> bool {
     name.starts_with("x-tollgate-")
         || matches!(
@@ -38,6 +39,11 @@ pub(super) fn is_stripped(name: &str) -> bool {
                 | "x-method-override"
                 | "x-original-url"
                 | "x-rewrite-url"
+                | "script-name"
+                | "x-script-name"
+                | "path-info"
+                | "x-sendfile-type"
+                | "x-accel-mapping"
                 | "forwarded"
         )
 }

@@ -125,6 +125,8 @@ fn an_underscore_in_place_of_a_dash_is_refused() {
         "X-Tollgate_Payment-Id",
         "X_HTTP_Method_Override",
         "X_Original_URL",
+        "SCRIPT_NAME",
+        "Path_Info",
         "X_API_KEY",
         "X_Forwarded_For",
         "X_Forwarded_Host",

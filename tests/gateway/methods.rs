@@ -111,6 +111,11 @@ fn what_would_change_the_method_or_the_path_behind_the_gateway_is_taken_out() {
         ("X-Method-Override", "DELETE"),
         ("X-Original-URL", "/paid"),
         ("X-Rewrite-URL", "/paid"),
+        ("Script-Name", "/free"),
+        ("X-Script-Name", "/free"),
+        ("Path-Info", "/paid"),
+        ("X-Sendfile-Type", "X-Accel-Redirect"),
+        ("X-Accel-Mapping", "/free=/paid"),
     ];
     assert_eq!(world.get("/free", &tricks).status, 200);
     let payment = world.payment("/paid");
