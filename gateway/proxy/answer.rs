@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, CACHE_CONTROL, CONTENT_LENGTH};
-use http::header::{CONTENT_TYPE, EXPECT, HeaderName, HeaderValue};
+use http::header::{CONTENT_TYPE, EXPECT, HeaderName, HeaderValue, VARY};
 use http::{Method, StatusCode};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 
-use super::headers::EXPOSED;
+use super::headers::{CREDENTIALS, EXPOSED};
 
 /// The most of an unread request body that is read before an early answer, so that the connection can be used again.
 const DRAIN_BYTES_MAX: usize = 64 * 1024;
@@ -52,7 +52,7 @@ impl Answer {
 
     /// Its header, complete.
     pub(super) fn head(&self) -> pingora::Result<ResponseHeader> {
-        let mut head = ResponseHeader::build(self.status, Some(self.headers.len() + 6))?;
+        let mut head = ResponseHeader::build(self.status, Some(self.headers.len() + 7))?;
         if !self.is_bodiless() {
             head.insert_header(CONTENT_LENGTH, HeaderValue::from(self.body.len()))?;
         }
@@ -61,6 +61,7 @@ impl Answer {
                 head.insert_header(CONTENT_TYPE, HeaderValue::from_static("application/json"))?;
             }
             head.insert_header(CACHE_CONTROL, HeaderValue::from_static("no-store"))?;
+            head.insert_header(VARY, CREDENTIALS)?;
             head.insert_header(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"))?;
             head.insert_header(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED))?;
         }

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use http::HeaderMap;
 use http::header::{
-    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, AUTHORIZATION, CACHE_CONTROL, CDN_CACHE_CONTROL, HOST,
-    HeaderName, HeaderValue, VARY,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, AUTHORIZATION, CACHE_CONTROL, HOST, HeaderName,
+    HeaderValue, VARY,
 };
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::{ErrorType, OrErr as _};
@@ -58,8 +58,13 @@ fn is_stripped_from_upstream(name: &str) -> bool {
             | "x-payment-response"
             | "settlement-overrides"
             | "extension-responses"
-            | "surrogate-control"
     )
+}
+
+/// Whether a response header tells one kind of shared cache what to keep, whatever `Cache-Control` says.
+fn is_for_shared_caches(name: &str) -> bool {
+    name.ends_with("cdn-cache-control")
+        || matches!(name, "surrogate-control" | "edge-control" | "x-accel-expires" | "x-litespeed-cache-control")
 }
 
 /// What a browser may read of an answer from another origin.
@@ -77,7 +82,9 @@ const TOKEN: &str = "token";
 const HTTP: HeaderValue = HeaderValue::from_static("http");
 const HTTPS: HeaderValue = HeaderValue::from_static("https");
 const PRIVATE: HeaderValue = HeaderValue::from_static("private");
-const CREDENTIALS: HeaderValue = HeaderValue::from_static("PAYMENT-SIGNATURE, X-PAYMENT, X-API-KEY, Authorization");
+/// What decides between the goods and a refusal, for caches that keep what they were told not to.
+pub(super) const CREDENTIALS: HeaderValue =
+    HeaderValue::from_static("PAYMENT-SIGNATURE, X-PAYMENT, X-API-KEY, Authorization, SIGN-IN-WITH-X");
 const ANY_ORIGIN: HeaderValue = HeaderValue::from_static("*");
 
 /// Makes the request that goes upstream of the client's: its target is the one that was priced.
@@ -148,8 +155,8 @@ fn names(headers: &HeaderMap, goes: fn(&str) -> bool) -> Vec<HeaderName> {
     headers.keys().filter(|name| goes(name.as_str())).cloned().collect()
 }
 
-/// Marks an answer that was paid for, in money or free calls: it is nobody else's, so no shared cache may keep it. Lets
-/// a browser read our headers from another origin.
+/// Marks an answer to a payment or to a free call, be it a failure: it is nobody else's, so no shared cache may keep it.
+/// Lets a browser read our headers from another origin.
 pub(super) fn make_private(response: &mut ResponseHeader, from_browser: bool) -> pingora::Result<()> {
     keep_from_caches(response)?;
     if from_browser && !response.headers.contains_key(ACCESS_CONTROL_ALLOW_ORIGIN) {
@@ -168,7 +175,8 @@ pub(super) fn make_private_for_credential(response: &mut ResponseHeader, from_br
 fn keep_from_caches(response: &mut ResponseHeader) -> pingora::Result<()> {
     let cacheable = response.headers.contains_key(CACHE_CONTROL);
     response.insert_header(CACHE_CONTROL, if cacheable { privately(&response.headers)? } else { PRIVATE })?;
-    response.remove_header(&CDN_CACHE_CONTROL);
+    let orders = names(&response.headers, is_for_shared_caches);
+    orders.iter().for_each(|name| drop(response.remove_header(name)));
     response.append_header(VARY, CREDENTIALS)?;
     Ok(())
 }
@@ -226,6 +234,34 @@ mod tests {
             let values: Vec<_> = response.headers.get_all(CACHE_CONTROL).iter().collect();
             assert_eq!(values, [kept], "{said:?}");
         }
+    }
+
+    #[test]
+    fn no_cache_has_an_order_of_its_own_to_keep_what_was_paid_for() {
+        let orders = [
+            "CDN-Cache-Control",
+            "Cloudflare-CDN-Cache-Control",
+            "Vercel-CDN-Cache-Control",
+            "Surrogate-Control",
+            "Edge-Control",
+            "X-Accel-Expires",
+            "X-LiteSpeed-Cache-Control",
+        ];
+        let mut response = ResponseHeader::build(200, None).unwrap();
+        for name in orders {
+            response.append_header(name, "public, max-age=600").unwrap();
+        }
+        response.append_header("ETag", "\"1\"").unwrap();
+        response.append_header("X-Accel-Buffering", "no").unwrap();
+
+        // What is free may be kept as the upstream says.
+        from_upstream(&mut response);
+        assert!(orders.iter().all(|name| response.headers.contains_key(*name)));
+
+        keep_from_caches(&mut response).unwrap();
+        let mut left: Vec<_> = response.headers.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["cache-control", "etag", "vary", "x-accel-buffering"]);
     }
 
     #[test]

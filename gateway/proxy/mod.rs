@@ -224,7 +224,8 @@ impl ProxyHttp for Gateway {
             }
             Some(Pass::Verified(_)) if verdict == Chargeable::No => {
                 exchange.outcome = Some(Outcome::UpstreamFailed);
-                return Ok(());
+                // Kept by a cache, it would be in the next buyer's way.
+                return headers::make_private(response, browser);
             }
             Some(Pass::Verified(verified)) => match self.settle(*verified, exchange).await {
                 Ok(settled) => exchange.settled = Some(settled),

@@ -257,10 +257,46 @@ fn a_paid_answer_is_for_nobody_elses_cache() {
     let answer = world.pay("/paid", &world.payment("/paid"));
     assert_eq!(answer.head.all("cache-control"), ["max-age=60, private"]);
     assert!(answer.header("cdn-cache-control").is_none() && answer.header("surrogate-control").is_none());
-    assert_eq!(answer.head.all("vary"), ["Accept", "PAYMENT-SIGNATURE, X-PAYMENT, X-API-KEY, Authorization"]);
+    assert_eq!(
+        answer.head.all("vary"),
+        ["Accept", "PAYMENT-SIGNATURE, X-PAYMENT, X-API-KEY, Authorization, SIGN-IN-WITH-X"]
+    );
     for headers in [vec![("If-None-Match", "\"x\"")], vec![("Range", "bytes=0-1")]] {
         let answer = world.get("/paid", &headers);
         assert_eq!((answer.status, answer.header("cache-control")), (402, Some("no-store")));
+    }
+}
+
+/// A cache in front that keeps a failure keeps the next buyer from buying.
+#[test]
+fn a_failure_that_a_payer_is_told_is_for_nobody_elses_cache() {
+    let world = start();
+    for status in [404, 410, 500] {
+        world.upstream.says(Reply::status(
+            status,
+            "Cache-Control: public, max-age=60\r\nX-Accel-Expires: 600\r\nSurrogate-Control: max-age=9\r\n",
+            "",
+        ));
+        let answer = world.pay("/paid", &world.payment("/paid"));
+        assert_eq!((answer.status, answer.header("cache-control")), (status, Some("max-age=60, private")));
+        assert!(answer.header("x-accel-expires").is_none() && answer.header("surrogate-control").is_none());
+        assert!(answer.header("payment-response").is_none(), "{status} is not charged");
+        // What is free is kept as the upstream says.
+        let answer = world.get("/free", &[]);
+        assert_eq!(answer.head.all("cache-control"), ["public, max-age=60"]);
+        assert_eq!(answer.head.all("surrogate-control"), ["max-age=9"]);
+    }
+    assert_eq!(world.facilitator.settled().len(), 0);
+}
+
+#[test]
+fn a_refusal_differs_by_credentials_for_caches_that_keep_it_all_the_same() {
+    let world = start();
+    let answer = world.get("/paid", &[]);
+    assert_eq!((answer.status, answer.header("cache-control")), (402, Some("no-store")));
+    let vary = answer.header("vary").unwrap().to_lowercase();
+    for name in ["payment-signature", "x-payment", "x-api-key", "authorization", "sign-in-with-x"] {
+        assert!(vary.split(", ").any(|varies| varies == name), "{name} is not in {vary}");
     }
 }
 
