@@ -19,6 +19,7 @@ mod header_forms;
 mod headers;
 mod hostile;
 mod http2;
+mod hyper_upstream;
 mod keyed_crash;
 mod keyless;
 mod keys;

@@ -10,7 +10,7 @@ use crate::support::server::Heard;
 use crate::support::upstreams::readings;
 use crate::support::world::{Setup, World};
 
-const ROUTES: &str = r#"
+pub(crate) const ROUTES: &str = r#"
 [[routes]]
 path  = "/weather"
 price = "$0.01"
@@ -37,7 +37,7 @@ const GOODS: [&str; 3] = ["/weather", "/market", "/premium"];
 
 /// What becomes of a target where paths that no route names are free.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Fate {
+pub(crate) enum Fate {
     /// It is not read at all.
     Refused,
     /// It costs what this path costs.
@@ -50,7 +50,7 @@ enum Fate {
 use Fate::{Free, Priced, Refused, Unlisted};
 
 /// The request targets that are tried here and against real servers behind the gateway.
-fn targets() -> Vec<(Vec<u8>, Fate)> {
+pub(crate) fn targets() -> Vec<(Vec<u8>, Fate)> {
     let file: Value = serde_json::from_str(include_str!("../vectors/targets.json")).unwrap();
     let text = |row: &Value, name: &str| row[name].as_str().unwrap_or_default().to_owned();
     let read = |row: &Value| {
@@ -89,7 +89,7 @@ fn send(world: &World, target: &[u8], header: &str) -> Option<Answer> {
     wire.try_answer()
 }
 
-fn shown(target: &[u8]) -> String {
+pub(crate) fn shown(target: &[u8]) -> String {
     target.escape_ascii().to_string()
 }
 

@@ -13,7 +13,7 @@ const READY_WITHIN_MS = 15_000;
  * Starts the gateway. `tables` is the part of the configuration that a test is about (routes, plans, …),
  * as TOML; the rest is filled in here, and `facilitatorKeys` replace the defaults below.
  */
-export async function startGateway({ upstream, facilitator, payTo, tables, facilitatorKeys = {}, env = {} }) {
+export async function startGateway({ upstream, facilitator, payTo, tables, unlisted = "free", facilitatorKeys = {}, env = {} }) {
   const dir = mkdtempSync(path.join(os.tmpdir(), "tollgate-e2e-"));
   const cleanUp = () => process.env.TOLLGATE_TEST_KEEP || rmSync(dir, { recursive: true, force: true });
   process.once("exit", cleanUp);
@@ -26,7 +26,7 @@ export async function startGateway({ upstream, facilitator, payTo, tables, facil
   const fixed = `${table("server", {
     listen: [`127.0.0.1:${listen}`],
     public_url: url,
-    unlisted: "free",
+    unlisted,
     admin: `127.0.0.1:${admin}`,
   })}
 ${table("upstream", { url: upstream.url })}
@@ -89,6 +89,7 @@ secret = { file = ${JSON.stringify(`${dir}/tollgate.secret`)} }
         console.error(`kept ${dir}`);
       }
       cleanUp();
+      process.off("exit", cleanUp);
     },
   };
 
