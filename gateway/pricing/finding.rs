@@ -180,6 +180,28 @@ fn what_a_careless_upstream_takes_for_a_priced_path_is_priced() {
     }
 }
 
+/// Rails, for one, routes `/weather.json` as `/weather` unless it is told not to.
+#[test]
+fn a_format_at_the_end_is_no_way_around_a_price() {
+    let router = router(&[priced("/weather"), priced("/all/{rest...}"), priced("/data.json"), free("/weather.css")]);
+    for (path, pattern) in [
+        ("/weather.json", "* /weather"),
+        ("/Weather.XML/", "* /weather"),
+        ("/weather.json%3Fx", "* /weather"),
+        ("/all.json", "* /all/{rest...}"),
+        ("/weather.css", "* /weather.css"),
+        ("/weather.tar.gz", "nothing"),
+        ("/weather/.json", "nothing"),
+        ("/.weather", "nothing"),
+        ("/weathers.json", "nothing"),
+        ("/weather.json/x", "nothing"),
+        ("/data.xml", "nothing"),
+        ("/data", "nothing"),
+    ] {
+        assert_eq!(found(&router, &format!("GET {path}")), pattern, "{path}");
+    }
+}
+
 #[test]
 fn the_twins_of_the_root_are_priced() {
     let router = router(&[priced("/")]);

@@ -239,6 +239,12 @@ pub(super) fn before_query(path: &str) -> Option<&str> {
     path.get(..end)
 }
 
+/// A canonical path without the `.json` at its end, which some frameworks take for a wish about the answer's form.
+pub(super) fn without_format(path: &str) -> Option<&str> {
+    let (stem, format) = path.trim_end_matches('/').rsplit_once('.')?;
+    (!format.contains('/') && !stem.ends_with('/')).then_some(stem)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

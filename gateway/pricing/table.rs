@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use http::Method;
 
-use super::path::{before_query, folded};
+use super::path::{before_query, folded, without_format};
 use super::tree::{Match, Tree};
 use super::{Methods, PlanOffer, Route};
 use crate::money::Network;
@@ -216,7 +216,9 @@ impl Trees {
     /// What is priced and may be served under this path's name too.
     fn twin(&self, path: &str) -> Option<Match<'_>> {
         let find = |path| self.folded.find(&folded(path));
-        find(path).or_else(|| find(before_query(path)?))
+        let shorter = before_query(path);
+        let stem = || without_format(shorter.unwrap_or(path));
+        find(path).or_else(|| find(shorter?)).or_else(|| find(stem()?))
     }
 }
 
