@@ -89,7 +89,8 @@ fn said(addr: SocketAddr, target: &[u8]) -> String {
 
 #[test]
 fn hyper_gives_away_in_no_spelling_what_is_priced() {
-    for read in [as_sent, lenient] as [fn(&str) -> String; 2] {
+    let readings: [fn(&str) -> String; 2] = [as_sent, lenient];
+    for read in readings {
         let upstream = Upstream::start(read);
         let facilitator = Facilitator::start(&Journal::default());
         assert_eq!(said(upstream.addr, b"/weather"), PREMIUM);
