@@ -44,7 +44,7 @@ const REASONS_FAILED: [&str; 4] =
 
 /// What an answer of `/settle` says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Settlement {
+pub enum Settlement {
     /// This is it.
     Final(SettleOutcome),
     /// The transaction is sent and not confirmed. Asked again, the facilitator waits for the same one.
@@ -55,7 +55,10 @@ pub(super) enum Settlement {
 }
 
 /// Reads an answer of `/verify`.
-pub(super) fn verdict(answer: &Answer) -> Result<Verdict, FacilitatorError> {
+///
+/// # Errors
+/// [`FacilitatorError::Nonsense`] if it is neither yes nor no.
+pub fn verdict(answer: &Answer) -> Result<Verdict, FacilitatorError> {
     let nonsense = |why: &str| FacilitatorError::Nonsense(format!("{why} (HTTP {})", answer.status.as_u16()));
     if !answer.status.is_success() && !answer.status.is_client_error() {
         return Err(nonsense("it failed"));
@@ -76,7 +79,7 @@ pub(super) fn verdict(answer: &Answer) -> Result<Verdict, FacilitatorError> {
 }
 
 /// Reads an answer of `/settle`. `network` is the only one that is believed.
-pub(super) fn settlement(answer: &Answer, network: &str) -> Settlement {
+pub fn settlement(answer: &Answer, network: &str) -> Settlement {
     let http = answer.status.as_u16();
     let unclear = |why: &str| Unclear::new(format!("{why} (HTTP {http})"));
     let unknown = |why: &str| Settlement::Final(SettleOutcome::Unknown(unclear(why)));

@@ -15,7 +15,10 @@ mod transport;
 
 use async_trait::async_trait;
 
+pub use answers::{Settlement, settlement, verdict};
 pub use remote::{RemoteFacilitator, RemoteSettings, SetupError};
+pub use supported::supported;
+pub use transport::Answer;
 
 use crate::x402::facilitator::{FacilitatorRequest, SettleResponse, SupportedResponse};
 

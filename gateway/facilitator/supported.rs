@@ -8,7 +8,10 @@ use super::transport::Answer;
 use crate::x402::facilitator::{SupportedKind, SupportedResponse};
 
 /// Reads an answer of `/supported`. A kind that cannot be read is left out: the others are still of use.
-pub(super) fn supported(answer: &Answer) -> Result<SupportedResponse, FacilitatorError> {
+///
+/// # Errors
+/// [`FacilitatorError::Nonsense`] if it has no list of kinds.
+pub fn supported(answer: &Answer) -> Result<SupportedResponse, FacilitatorError> {
     let nonsense = |why: &str| FacilitatorError::Nonsense(format!("{why} (HTTP {})", answer.status.as_u16()));
     if !answer.status.is_success() {
         return Err(nonsense("it failed"));

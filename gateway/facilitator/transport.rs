@@ -76,9 +76,11 @@ pub(super) struct Call {
 
 /// A whole answer, with any status but a redirect's.
 #[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) status: StatusCode,
-    pub(super) body: Bytes,
+pub struct Answer {
+    /// Of HTTP.
+    pub status: StatusCode,
+    /// As it came, of bounded size.
+    pub body: Bytes,
 }
 
 /// No answer. The texts are for the operator and hold no header value and no body.

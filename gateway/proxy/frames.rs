@@ -11,7 +11,7 @@ const CONTROL_BYTES_MAX: u64 = 125;
 
 /// The reader of one direction of a connection.
 #[derive(Debug, Default)]
-pub(super) struct Frames {
+pub struct Frames {
     /// The header of the next frame, as far as it has come: at most 14 bytes.
     header: Vec<u8>,
     /// What is still to come of the frame that has begun.
@@ -22,13 +22,13 @@ pub(super) struct Frames {
 
 /// What passes of a piece of the stream.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Passed<E> {
+pub struct Passed<E> {
     /// Whole headers, and payload of frames that are paid for.
-    pub(super) bytes: Bytes,
+    pub bytes: Bytes,
     /// How many of the bytes are data.
-    pub(super) data: u64,
+    pub data: u64,
     /// Why the next frame may not begin. `bytes` end between two frames then.
-    pub(super) ended: Option<E>,
+    pub ended: Option<E>,
 }
 
 /// A frame by its header.
@@ -40,7 +40,7 @@ struct Header {
 impl Frames {
     /// Takes the next piece of the stream, however it is cut. For each frame that begins in it, `pay` is asked with the
     /// number of its data bytes: none for a control frame.
-    pub(super) fn pass<E>(&mut self, piece: &Bytes, mut pay: impl FnMut(u64) -> Result<(), E>) -> Passed<E> {
+    pub fn pass<E>(&mut self, piece: &Bytes, mut pay: impl FnMut(u64) -> Result<(), E>) -> Passed<E> {
         let held = self.header.clone();
         let (mut rest, mut data, mut ended) = (&**piece, 0, None);
         let mut end = 0;

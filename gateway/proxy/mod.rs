@@ -52,6 +52,7 @@ use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use serde_json::json;
 
 pub use exchange::Exchange;
+pub use frames::{Frames, Passed};
 pub use upstream::Upstream;
 
 use self::client::Client;
