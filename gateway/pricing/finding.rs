@@ -127,13 +127,16 @@ fn head_is_get_and_nothing_else_is() {
     }
 }
 
-/// An upstream that does not tell letter case or a trailing slash apart would serve them alike.
+/// An upstream that does not tell letter case or a trailing slash apart would serve them alike, and so would one that
+/// cuts parameters off after it has decoded the path.
 #[test]
 fn the_twins_of_a_priced_path_are_priced() {
     let twins = ["/weather", "/Weather", "/WEATHER", "/weather/", "/WeAtHeR/"];
+    let with_parameters = ["/weather%3B", "/Weather%3Bv=1", "/weather/%3Bv", "/%3Bv/weather", "/weather%3Ba%3Bb"];
+    let twins = [twins, with_parameters].concat();
     for others in [vec![], vec![free("/{rest...}")], vec![free("/{name}"), free("/{name}/")]] {
         let router = router(&[others, vec![priced("/weather")]].concat());
-        for path in twins {
+        for path in &twins {
             assert_eq!(found(&router, &format!("GET {path}")), "* /weather", "{path}");
         }
         assert_ne!(found(&router, "GET /weathers"), "* /weather");

@@ -14,6 +14,7 @@ mod price;
 mod route;
 mod table;
 mod tree;
+mod twin;
 
 pub use kinds::Kinds;
 pub use metering::{Metering, Reported};

@@ -6,8 +6,6 @@
 
 use std::fmt;
 
-use percent_encoding::percent_decode_str;
-
 /// The longest request target that is read, in bytes.
 const TARGET_BYTES_MAX: usize = 8 * 1024;
 
@@ -143,10 +141,12 @@ fn push_segment(canonical: &mut String, segment: &[u8]) -> Result<(), PathError>
         return Ok(());
     }
     let decoded = decode_segment(segment)?;
-    match decoded.as_slice() {
-        b"." | b".." => return Err(PathError::DotSegment),
-        bytes if std::str::from_utf8(bytes).is_err() => return Err(PathError::NotUtf8),
-        _ => {}
+    // Also with a parameter, which is encoded here: some upstreams cut it off after decoding.
+    if matches!(decoded.split(|&byte| byte == b';').next(), Some(b"." | b"..")) {
+        return Err(PathError::DotSegment);
+    }
+    if std::str::from_utf8(&decoded).is_err() {
+        return Err(PathError::NotUtf8);
     }
     // `+` keeps the spelling that it came in: object stores read a bare one as a space.
     let encoded_plus = !segment.contains(&b'+');
@@ -222,29 +222,6 @@ fn push_query(text: &mut String, query: &[u8]) -> Result<(), PathError> {
 
 /// The spelling in which careless upstreams see a canonical path or a segment of one: they ignore letter case, blanks and
 /// dots around a segment, and a slash at the end, and take a plus for a blank.
-pub(super) fn folded(path: &str) -> String {
-    let decoded = percent_decode_str(path).decode_utf8_lossy().replace('+', " ");
-    // Both, since either may be the upstream's way: the long s is `S` in capitals, the Kelvin sign a small `k`.
-    let folded = decoded.to_uppercase().to_lowercase();
-    let blank = |c: char| c.is_whitespace() || c == '\u{feff}';
-    let trimmed = |segment| str::trim_end_matches(str::trim_start_matches(segment, blank), |c| blank(c) || c == '.');
-    let segments: Vec<_> = folded.split('/').map(trimmed).filter(|segment| !segment.is_empty()).collect();
-    let root = if path.starts_with('/') { "/" } else { "" };
-    format!("{root}{}", segments.join("/"))
-}
-
-/// The part of a canonical path before an encoded `?` or `#`, which upstreams that decode first take for the whole.
-pub(super) fn before_query(path: &str) -> Option<&str> {
-    let end = path.find("%3F").into_iter().chain(path.find("%23")).min()?;
-    path.get(..end)
-}
-
-/// A canonical path without the `.json` at its end, which some frameworks take for a wish about the answer's form.
-pub(super) fn without_format(path: &str) -> Option<&str> {
-    let (stem, format) = path.trim_end_matches('/').rsplit_once('.')?;
-    (!format.contains('/') && !stem.ends_with('/')).then_some(stem)
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -292,6 +269,7 @@ mod tests {
             ("/a/../b", PathError::DotSegment),
             ("/a/%2e%2e/b", PathError::DotSegment),
             ("/a/.%2E", PathError::DotSegment),
+            ("/a/..%3Bx/b", PathError::DotSegment),
             ("/a;x=1", PathError::Parameter),
             ("/a%2fb", PathError::Slash),
             ("/a%5Cb", PathError::Slash),

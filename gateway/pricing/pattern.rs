@@ -1,7 +1,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::path::{PathError, canonical_path, folded};
+use super::path::{PathError, canonical_path};
+use super::twin::folded;
 
 /// The longest pattern, in bytes: what is nested deeper than this allows is no API.
 const PATTERN_BYTES_MAX: usize = 1024;

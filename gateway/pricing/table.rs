@@ -3,8 +3,8 @@ use std::sync::Arc;
 
 use http::Method;
 
-use super::path::{before_query, folded, without_format};
-use super::tree::{Match, Tree};
+use super::tree::Tree;
+use super::twin::readings;
 use super::{Methods, PlanOffer, Route};
 use crate::money::Network;
 
@@ -198,27 +198,24 @@ impl Trees {
             // Priced by a wider pattern than the one that its twin is priced by: an upstream that takes them for one
             // must not serve the twin for less.
             Some(found) if !found.route.access.is_free() => {
-                let twin = self.folded.find(&folded(path)).map(|twin| twin.route);
-                let twin = twin.filter(|twin| twin.pattern.is_narrower_than(&found.route.pattern));
-                Some(Arc::clone(twin.filter(|twin| found.route.undercuts(twin)).unwrap_or(found.route)))
+                let is_twin =
+                    |twin: &Route| twin.pattern.is_narrower_than(&found.route.pattern) && found.route.undercuts(twin);
+                Some(Arc::clone(self.twin(path, is_twin).unwrap_or(found.route)))
             }
             // Free, or unlisted and perhaps free: unless it is the twin of something priced that is as specific. A
             // free route inside a wider priced one is not its twin.
             _ => {
                 let free = found.as_ref().map(|found| &found.route.pattern);
-                let twin =
-                    self.twin(path).filter(|twin| !free.is_some_and(|free| free.is_narrower_than(&twin.route.pattern)));
-                twin.or(found).map(|found| Arc::clone(found.route))
+                let is_twin = |twin: &Route| !free.is_some_and(|free| free.is_narrower_than(&twin.pattern));
+                self.twin(path, is_twin).or(found.map(|found| found.route)).map(Arc::clone)
             }
         }
     }
 
     /// What is priced and may be served under this path's name too.
-    fn twin(&self, path: &str) -> Option<Match<'_>> {
-        let find = |path| self.folded.find(&folded(path));
-        let shorter = before_query(path);
-        let stem = || without_format(shorter.unwrap_or(path));
-        find(path).or_else(|| find(shorter?)).or_else(|| find(stem()?))
+    fn twin(&self, path: &str, is_twin: impl Fn(&Route) -> bool) -> Option<&Arc<Route>> {
+        let priced = readings(path).filter_map(|reading| self.folded.find(&reading));
+        priced.map(|found| found.route).find(|route| is_twin(route))
     }
 }
 

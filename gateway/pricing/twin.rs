@@ -1,0 +1,69 @@
+//! The paths that careless upstreams take a canonical path for: what is priced under one of them is priced.
+
+use std::borrow::Cow;
+
+use percent_encoding::percent_decode_str;
+
+/// All of them in their folded spelling, the path itself first.
+///
+/// An upstream that decodes a path before it takes it apart cuts off what stands behind a `?`, a `#` or a `;` that was
+/// encoded; bare ones are the query's, or refused. Some take a `.json` at the end for a wish about the answer's form.
+pub(super) fn readings(path: &str) -> impl Iterator<Item = String> {
+    let wholes = [Some(path), before_query(path)].into_iter().flatten();
+    let names = wholes.flat_map(|path| [Some(Cow::Borrowed(path)), without_parameters(path).map(Cow::Owned)]);
+    let stems = names.flatten().flat_map(|path| {
+        let stem = without_format(&path).map(str::to_owned);
+        [Some(path), stem.map(Cow::Owned)]
+    });
+    stems.flatten().map(|path| folded(&path))
+}
+
+/// The spelling in which careless upstreams see a canonical path or a segment of one: they ignore letter case, blanks and
+/// dots around a segment, and a slash at the end, and take a plus for a blank.
+pub(super) fn folded(path: &str) -> String {
+    let decoded = percent_decode_str(path).decode_utf8_lossy().replace('+', " ");
+    // Both, since either may be the upstream's way: the long s is `S` in capitals, the Kelvin sign a small `k`.
+    let folded = decoded.to_uppercase().to_lowercase();
+    let blank = |c: char| c.is_whitespace() || c == '\u{feff}';
+    let trimmed = |segment| str::trim_end_matches(str::trim_start_matches(segment, blank), |c| blank(c) || c == '.');
+    let segments: Vec<_> = folded.split('/').map(trimmed).filter(|segment| !segment.is_empty()).collect();
+    let root = if path.starts_with('/') { "/" } else { "" };
+    format!("{root}{}", segments.join("/"))
+}
+
+/// The part before an encoded `?` or `#`.
+fn before_query(path: &str) -> Option<&str> {
+    let end = path.find("%3F").into_iter().chain(path.find("%23")).min()?;
+    path.get(..end)
+}
+
+/// The path without what stands in each segment behind an encoded semicolon, if there is one.
+fn without_parameters(path: &str) -> Option<String> {
+    let name = |segment| str::split_once(segment, "%3B").map_or(segment, |(name, _)| name);
+    let names = || path.split('/').map(name).filter(|name| !name.is_empty());
+    path.contains("%3B").then(|| names().flat_map(|name| ["/", name]).collect())
+}
+
+/// The path without the `.json` at its end.
+fn without_format(path: &str) -> Option<&str> {
+    let (stem, format) = path.trim_end_matches('/').rsplit_once('.')?;
+    (!format.contains('/') && !stem.ends_with('/')).then_some(stem)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_read_in_every_careless_way() {
+        let read = |path| readings(path).collect::<Vec<_>>();
+        assert_eq!(read("/weather"), ["/weather"]);
+        assert_eq!(read("/Weather.JSON/"), ["/weather.json", "/weather"]);
+        assert_eq!(read("/a%3Bx/b%3By"), ["/a;x/b;y", "/a/b"]);
+        let all = read("/a.b%3Bx/c.json%3Fy%3Bz");
+        for reading in ["/a.b;x/c.json?y;z", "/a.b/c.json", "/a.b;x/c.json", "/a.b;x/c", "/a.b/c"] {
+            assert!(all.iter().any(|one| one == reading), "{reading} is not in {all:?}");
+        }
+        assert!(all.len() <= 8);
+    }
+}
