@@ -12,6 +12,7 @@
 //! | [`plans`] | plans, subscriptions, API keys, units |
 //! | [`pricing`] | canonical paths, patterns, the route table, prices, offers |
 //! | [`payment`] | challenges, presented payments, quotes, wallet sign-ins, prechecks, the steps |
+//! | [`context`] | what an upstream is told of a call, signed |
 //! | [`facilitator`] | who checks and settles: the trait, and the client of a remote one |
 //! | [`chain`] | what became of a payment: the trait, and RPC servers of EVM chains and Solana |
 //! | [`store`] | what must not be forgotten: the ledger and the keys, in SQLite |
@@ -32,10 +33,11 @@
 //! # Arrows
 //! ```text
 //! app, cli → admin → proxy → resource_server → facilitator, chain, store → payment → pricing → plans, x402 → money
+//! proxy, resource_server → context
 //! resource_server, config → screening → webhook, money
 //! app → config → pricing, plans            telemetry takes finished facts
 //! ```
-//! `money`, `x402`, `pricing`, `payment` and `plans` are pure: no I/O, no clock, no runtime.
+//! `money`, `x402`, `pricing`, `payment`, `plans` and `context` are pure: no I/O, no clock, no runtime.
 
 pub mod admin;
 pub mod app;
@@ -43,6 +45,7 @@ pub mod chain;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod context;
 mod crash;
 pub mod facilitator;
 pub mod money;

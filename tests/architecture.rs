@@ -6,11 +6,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each module and what it may use. A module stands below those that it uses, so nothing here can point up.
-const MAY_USE: [(&str, &[&str]); 21] = [
+const MAY_USE: [(&str, &[&str]); 22] = [
     ("crash", &[]),
     ("money", &[]),
     ("clock", &[]),
     ("outbound", &[]),
+    ("context", &[]),
     ("x402", &["money"]),
     ("plans", &["money"]),
     ("pricing", &["money", "x402", "plans"]),
@@ -22,7 +23,19 @@ const MAY_USE: [(&str, &[&str]); 21] = [
     ("screening", &["money", "outbound", "webhook"]),
     (
         "resource_server",
-        &["money", "clock", "x402", "plans", "pricing", "payment", "facilitator", "chain", "store", "screening"],
+        &[
+            "money",
+            "clock",
+            "context",
+            "x402",
+            "plans",
+            "pricing",
+            "payment",
+            "facilitator",
+            "chain",
+            "store",
+            "screening",
+        ],
     ),
     // It wraps a facilitator to time it.
     ("telemetry", &["x402", "facilitator"]),
@@ -34,6 +47,7 @@ const MAY_USE: [(&str, &[&str]); 21] = [
         &[
             "money",
             "clock",
+            "context",
             "x402",
             "plans",
             "pricing",
@@ -108,7 +122,7 @@ const EXCEPTIONS: [(&str, &str); 5] = [
 const BELOW_ALL: &str = "crash";
 
 /// Values in, values out: no I/O, no clock, no runtime.
-const PURE: [&str; 5] = ["money", "x402", "plans", "pricing", "payment"];
+const PURE: [&str; 6] = ["money", "x402", "plans", "pricing", "payment", "context"];
 
 /// The traits, whose implementations beside them do the I/O.
 const PURE_FILES: [&str; 3] = ["facilitator/mod.rs", "chain/mod.rs", "store/mod.rs"];

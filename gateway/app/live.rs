@@ -189,8 +189,10 @@ impl Keeper {
 fn snapshot(config: &Config, market: Arc<Market>, upstreams: HashMap<Arc<str>, Arc<Upstream>>) -> Snapshot {
     let (key_headers, key_query) = (config.keys.headers.clone(), config.keys.query.clone());
     let admin_token = config.server.admin_token.clone();
+    let set = config.upstreams.values().flat_map(|upstream| &upstream.headers);
+    let upstream_headers = set.map(|(name, _)| name.clone()).collect();
     let trusted_proxies = config.server.trusted_proxies.clone();
-    Snapshot { market, upstreams, key_headers, key_query, admin_token, trusted_proxies }
+    Snapshot { market, upstreams, key_headers, upstream_headers, key_query, admin_token, trusted_proxies }
 }
 
 pub(super) fn market(

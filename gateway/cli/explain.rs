@@ -101,6 +101,7 @@ fn endpoint_text(endpoint: Endpoint) -> &'static str {
         Endpoint::Status => "the state of a subscription, free",
         Endpoint::Keys | Endpoint::RotateKey | Endpoint::Key => "a buyer's own keys, free",
         Endpoint::LinkAddress => "another wallet for a buyer, free",
+        Endpoint::Jwks => "the key of what upstreams are told, where one asks for it; free",
         Endpoint::Unknown => "404, this prefix is the gateway's own",
     }
 }

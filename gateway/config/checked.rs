@@ -111,6 +111,19 @@ pub struct UpstreamConfig {
     pub read_timeout: Duration,
     /// How long an idle connection is kept; 4 s unless said otherwise, below the 5 s of Node's servers.
     pub idle_timeout: Duration,
+    /// Sent with each request, in place of what the client sent under these names.
+    pub headers: Vec<(http::HeaderName, Secret)>,
+    /// What it is told of each request, signed. None unless it asks for it.
+    pub context: Option<ContextConfig>,
+}
+
+/// What an upstream is told of each request, signed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContextConfig {
+    /// What `aud` says.
+    pub audience: Arc<str>,
+    /// How long it is good, in whole seconds; 60 s unless said otherwise.
+    pub ttl: Duration,
 }
 
 /// Who checks and settles payments.

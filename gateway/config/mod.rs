@@ -16,8 +16,9 @@ mod table;
 mod trusted_proxies;
 
 pub use checked::{
-    Config, FacilitatorConfig, JwtConfig, KeptConfig, KeysConfig, ListenAddr, LogFormat, PlanConfig, Receiver,
-    RouteConfig, Sale, Secret, SecretSource, ServerConfig, StoreConfig, SubscriptionsConfig, TlsFiles, UpstreamConfig,
+    Config, ContextConfig, FacilitatorConfig, JwtConfig, KeptConfig, KeysConfig, ListenAddr, LogFormat, PlanConfig,
+    Receiver, RouteConfig, Sale, Secret, SecretSource, ServerConfig, StoreConfig, SubscriptionsConfig, TlsFiles,
+    UpstreamConfig,
 };
 pub use load::{Loaded, load, parse};
 pub use payers::PayersConfig;

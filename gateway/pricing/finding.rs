@@ -334,6 +334,7 @@ fn the_prefix_of_the_endpoints_is_never_an_upstreams() {
     assert_eq!(endpoint("/x402/pricing"), Some(Endpoint::Pricing));
     assert_eq!(endpoint("/x402/purchase"), Some(Endpoint::Purchase));
     assert_eq!(endpoint("/x402/status"), Some(Endpoint::Status));
+    assert_eq!(endpoint("/x402/jwks.json"), Some(Endpoint::Jwks));
     for path in ["/x402", "/x402/", "/x402/other", "/x402/purchase/", "/x402/Purchase"] {
         assert_eq!(endpoint(path), Some(Endpoint::Unknown), "{path}");
     }

@@ -49,6 +49,8 @@ pub enum Endpoint {
     Key,
     /// `POST /x402/link-address`.
     LinkAddress,
+    /// `GET /x402/jwks.json`: the key of what upstreams are told.
+    Jwks,
     /// Anything else below the prefix: never forwarded.
     Unknown,
 }
@@ -122,6 +124,7 @@ impl PriceTable {
             "/keys" => Some(Endpoint::Keys),
             "/keys/rotate" => Some(Endpoint::RotateKey),
             "/link-address" => Some(Endpoint::LinkAddress),
+            "/jwks.json" => Some(Endpoint::Jwks),
             "" => Some(Endpoint::Unknown),
             rest if rest.strip_prefix("/keys/").is_some_and(|id| !id.is_empty() && !id.contains('/')) => {
                 Some(Endpoint::Key)

@@ -64,6 +64,9 @@ impl Wording<'_> {
                 self.revoke_key(id, facts, server).await.into()
             }
             Endpoint::LinkAddress => self.link_address(facts, body, server).await.into(),
+            Endpoint::Jwks => Answer::json(StatusCode::OK, server.contexts.jwks().to_owned())
+                .with("Cache-Control", "public, max-age=300")
+                .into(),
             Endpoint::Purchase | Endpoint::Unknown => self.purchase(facts, server, market).await,
         }
     }

@@ -58,6 +58,7 @@ fn is_stripped_from_upstream(name: &str) -> bool {
             | "x-payment-response"
             | "settlement-overrides"
             | "extension-responses"
+            | "x-tollgate-context"
     )
 }
 

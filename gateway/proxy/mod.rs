@@ -13,6 +13,7 @@ mod abandoned;
 mod admission;
 mod answer;
 mod client;
+mod context;
 mod credential;
 mod ending;
 mod endpoints;
@@ -77,6 +78,8 @@ pub struct Snapshot {
     pub upstreams: HashMap<Arc<str>, Arc<Upstream>>,
     /// Headers that may carry an API key.
     pub key_headers: Vec<HeaderName>,
+    /// Headers that some upstream gets from the gateway alone.
+    pub upstream_headers: Vec<HeaderName>,
     /// The query parameter that may carry one in a WebSocket's handshake.
     pub key_query: Option<Arc<str>>,
     /// What the operator's API asks for. None if there is none.
@@ -167,7 +170,10 @@ impl ProxyHttp for Gateway {
         }
         exchange.forwarded = true;
         match (&exchange.facts, &exchange.upstream, &exchange.pass) {
-            (Some(facts), Some(upstream), Some(pass)) => headers::to_upstream(request, facts, upstream, pass),
+            (Some(facts), Some(upstream), Some(pass)) => {
+                headers::to_upstream(request, facts, upstream, pass)?;
+                self.vouch(request, facts, upstream, pass, exchange)
+            }
             // Closed when in doubt: without a pass nothing goes upstream.
             _ => Error::e_explain(ErrorType::InternalError, "a request without a pass"),
         }

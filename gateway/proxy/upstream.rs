@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 use pingora::upstreams::peer::HttpPeer;
 
-use crate::config::UpstreamConfig;
+use crate::config::{Secret, UpstreamConfig};
 
 /// How often a host name is looked up again.
 const LOOKUP_EVERY: Duration = Duration::from_secs(30);
@@ -20,6 +20,8 @@ pub struct Upstream {
     config: UpstreamConfig,
     /// What its `Host` is.
     pub(super) authority: HeaderValue,
+    /// What it gets with every request, in place of what the client sent under these names.
+    pub(super) headers: Vec<(HeaderName, HeaderValue)>,
     addresses: ArcSwap<Vec<SocketAddr>>,
     /// Which address is used; moved on when one cannot be reached.
     turn: AtomicUsize,
@@ -35,6 +37,7 @@ impl Upstream {
         let upstream = Self {
             config: config.clone(),
             authority: HeaderValue::try_from(authority).unwrap_or_else(|_| HeaderValue::from_static("upstream")),
+            headers: config.headers.iter().map(|(name, secret)| (name.clone(), sensitive(secret))).collect(),
             addresses: ArcSwap::default(),
             turn: AtomicUsize::new(0),
         };
@@ -93,4 +96,11 @@ impl Upstream {
         peer.options.idle_timeout = Some(self.config.idle_timeout);
         Some(peer)
     }
+}
+
+/// A checked configuration has values that a header can carry.
+fn sensitive(secret: &Secret) -> HeaderValue {
+    let mut value = HeaderValue::try_from(secret.reveal()).unwrap_or_else(|_| HeaderValue::from_static(""));
+    value.set_sensitive(true);
+    value
 }

@@ -78,6 +78,7 @@ pub use tab::{Ended, Tab};
 pub use wallet::Holding;
 
 use crate::clock::{Clock, unix_seconds};
+use crate::context::ContextMint;
 use crate::payment::{PaymentId, QuoteMint, Refused, Shortfall, Unproven};
 use crate::plans::{KeyId, KeyMint, OnRepurchase};
 use crate::pricing::PriceTable;
@@ -147,6 +148,8 @@ pub struct ResourceServer {
     pub keys: KeyMint,
     /// Gives and recognises quotes.
     pub quotes: QuoteMint,
+    /// Signs what upstreams are told.
+    pub contexts: ContextMint,
     clock: Arc<dyn Clock>,
     /// Where money is moved: tasks of their own, which no dropped connection ends, on a runtime that the shutdown
     /// waits for.
@@ -207,6 +210,7 @@ impl ResourceServer {
             accounts: Accounts::new(store),
             keys: KeyMint::new(&secret.keys),
             quotes: QuoteMint::new(&secret.quotes),
+            contexts: ContextMint::new(&secret.contexts),
             clock,
             runtime,
             payments: TaskTracker::new(),
@@ -255,6 +259,7 @@ impl ResourceServer {
 pub struct Secrets {
     keys: [u8; 32],
     quotes: [u8; 32],
+    contexts: [u8; 32],
 }
 
 impl Secrets {
@@ -267,14 +272,17 @@ impl Secrets {
             mac.update(purpose.as_bytes());
             mac.finalize().into_bytes().into()
         };
-        Self { keys: derive("tollgate api keys"), quotes: derive("tollgate quotes") }
+        Self {
+            keys: derive("tollgate api keys"),
+            quotes: derive("tollgate quotes"),
+            contexts: derive("tollgate contexts for upstreams"),
+        }
     }
 }
 
 impl Drop for Secrets {
     fn drop(&mut self) {
-        zeroize::Zeroize::zeroize(&mut self.keys);
-        zeroize::Zeroize::zeroize(&mut self.quotes);
+        [&mut self.keys, &mut self.quotes, &mut self.contexts].into_iter().for_each(zeroize::Zeroize::zeroize);
     }
 }
 

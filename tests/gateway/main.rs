@@ -9,6 +9,7 @@
 mod support;
 
 mod commands;
+mod context;
 mod copies;
 mod credentials;
 mod framing;

@@ -62,7 +62,7 @@ fn is_public_key(text: &str) -> bool {
     kind.ends_with("PUBLIC KEY") && body && lines.any(|line| line == end)
 }
 
-fn text(field: &Field<'_>, right: &str) -> Option<Arc<str>> {
+pub(super) fn text(field: &Field<'_>, right: &str) -> Option<Arc<str>> {
     let text = field.text(right)?;
     let fits = (1..=CHARS_MAX).contains(&text.chars().count()) && !text.contains(char::is_control);
     field.read(if fits { Ok(text.into()) } else { Err("is not 1 to 256 characters on one line") })

@@ -82,7 +82,7 @@ pub(super) struct Sold {
 pub(super) fn config(root: &Section<'_>, around: &Surroundings<'_>) -> Config {
     let server = server::check(root, around);
     let receivers = receivers::check(root, around);
-    let upstreams = upstream::check(root, &server.listen);
+    let upstreams = upstream::check(root, &server.listen, around);
     let keys = keys::check(root);
     let plans = plan::check(root, &server, &receivers);
     let sells_plans = root.field("plans").is_some();
