@@ -97,7 +97,7 @@ impl Facts {
         let mut target = target(head, &host)?;
         check_framing(head)?;
         check_connection(headers)?;
-        check_underscores(headers, key_headers.iter().chain(&snapshot.upstream_headers))?;
+        check_underscores(headers, [key_headers, &snapshot.upstream_headers])?;
         let browser = headers.contains_key(ORIGIN);
         let is_token = |text: &str| market.proofs.takes_tokens() && looks_like_jwt(text);
         check_joined(
@@ -197,16 +197,13 @@ const WRITTEN: [&str; 6] =
     ["host", "content-length", "transfer-encoding", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"];
 
 /// `X_PAYMENT` and `X.PAYMENT` are `X-PAYMENT` to CGI-like upstreams, and something else to everybody before them.
-fn check_underscores<'a>(
-    headers: &HeaderMap,
-    configured: impl Iterator<Item = &'a HeaderName> + Clone,
-) -> Result<(), BadRequest> {
+fn check_underscores(headers: &HeaderMap, configured: [&[HeaderName]; 2]) -> Result<(), BadRequest> {
     let is_odd = |c: char| !c.is_ascii_alphanumeric() && c != '-';
     let acts_on = |name: &str| {
         let dashed = name.replace(is_odd, "-");
         is_stripped(&dashed)
             || WRITTEN.contains(&dashed.as_str())
-            || configured.clone().any(|header| header.as_str() == dashed)
+            || configured.into_iter().flatten().any(|header| header.as_str() == dashed)
     };
     match headers.keys().any(|name| name.as_str().contains(is_odd) && acts_on(name.as_str())) {
         true => Err(BadRequest::Underscore),
