@@ -38,7 +38,7 @@ step cargo clippy --locked --all-targets --quiet -- -D warnings
 RUSTDOCFLAGS="-D warnings" step cargo doc --locked --no-deps --quiet
 logged tests cargo test --locked
 step cargo clippy --locked --all-targets --features crash-points --quiet -- -D warnings
-logged crash cargo test --locked --features crash-points --test crash
+logged crash cargo test --locked --features crash-points --test crash --test faults
 step cargo build --release --locked --quiet
 bin=${CARGO_TARGET_DIR:-target}/release/tollgate
 step "$bin" demo --walk --port 28402

@@ -22,6 +22,7 @@ use crate::webhook::Events;
 
 use super::StartError;
 use super::payers::Doorkeeper;
+use super::turn::turn;
 
 /// How often the facilitator is asked what it settles, once it has answered.
 const ASK_EVERY: Duration = Duration::from_secs(300);
@@ -87,11 +88,11 @@ impl Keeper {
         let mut ask_at = tokio::time::Instant::now();
         loop {
             tokio::select! {
-                () = self.watcher.changed() => if self.reload().await {
+                () = self.watcher.changed() => if turn("reloading", self.reload()).await == Some(true) {
                     (wait, ask_at) = (ASK_AGAIN, tokio::time::Instant::now());
                 },
                 () = tokio::time::sleep_until(ask_at) => {
-                    let known = self.ask().await;
+                    let known = turn("asking the facilitator", self.ask()).await == Some(true);
                     wait = if known { ASK_EVERY } else { (wait * 2).min(ASK_EVERY) };
                     ask_at = tokio::time::Instant::now() + if known { ASK_EVERY } else { wait };
                 }

@@ -6,6 +6,7 @@ mod payers;
 mod quota;
 mod secret;
 mod stop;
+mod turn;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -29,6 +30,7 @@ pub use stop::Stop;
 use self::live::Keeper;
 use self::payers::Doorkeeper;
 use self::quota::Bookkeeper;
+use self::turn::turn;
 use crate::admin::Admin;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Config, ListenAddr, Loaded, Problems, WatchError, Watcher};
@@ -202,7 +204,7 @@ async fn follow(server: Arc<ResourceServer>) {
     let mut every = tokio::time::interval(FOLLOW_EVERY);
     loop {
         every.tick().await;
-        if let Err(error) = server.accounts().follow().await {
+        if let Some(Err(error)) = turn("following", server.accounts().follow()).await {
             tracing::error!(%error, "changes of keys and plans could not be read");
         }
     }
@@ -212,11 +214,11 @@ async fn follow(server: Arc<ResourceServer>) {
 async fn reconcile(server: Arc<ResourceServer>, live: Arc<ArcSwap<Snapshot>>) {
     loop {
         let market = Arc::clone(&live.load().market);
-        match server.reconcile(&market).await {
+        match turn("reconciling", server.reconcile(&market)).await {
             // There may be more that are due.
-            Ok(done) if done.settled + done.voided > 0 => {}
-            Ok(_) => tokio::time::sleep(RECONCILE_EVERY).await,
-            Err(denial) => {
+            Some(Ok(done)) if done.settled + done.voided > 0 => {}
+            Some(Ok(_)) | None => tokio::time::sleep(RECONCILE_EVERY).await,
+            Some(Err(denial)) => {
                 tracing::error!(?denial, "payments could not be reconciled");
                 tokio::time::sleep(RECONCILE_EVERY).await;
             }
@@ -229,10 +231,10 @@ async fn sweep(server: Arc<ResourceServer>) {
     let mut every = tokio::time::interval(SWEEP_EVERY);
     loop {
         every.tick().await;
-        match server.ledger().sweep().await {
-            Ok(swept) if swept.payments > 0 => tracing::info!(payments = swept.payments, "payments purged"),
-            Ok(_) => {}
-            Err(error) => tracing::error!(%error, "the store could not be swept"),
+        match turn("sweeping", server.ledger().sweep()).await {
+            Some(Ok(swept)) if swept.payments > 0 => tracing::info!(payments = swept.payments, "payments purged"),
+            Some(Ok(_)) | None => {}
+            Some(Err(error)) => tracing::error!(%error, "the store could not be swept"),
         }
     }
 }

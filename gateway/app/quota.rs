@@ -8,6 +8,7 @@ use prometheus::IntCounter;
 use serde_json::json;
 
 use super::StartError;
+use super::turn::turn;
 use crate::proxy::Snapshot;
 use crate::resource_server::{ResourceServer, Written};
 use crate::telemetry::Metrics;
@@ -41,7 +42,7 @@ impl Bookkeeper {
         let mut every = tokio::time::interval(WRITE_DOWN_EVERY);
         loop {
             every.tick().await;
-            if let Err(error) = self.server.accounts().write_down().await {
+            if let Some(Err(error)) = turn("writing down", self.server.accounts().write_down()).await {
                 tracing::error!(%error, "spent units could not be written down");
             }
             let percents = &self.live.load().market.quota_alerts;

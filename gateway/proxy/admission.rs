@@ -10,6 +10,7 @@ use super::error::Wanted;
 use super::facts::Facts;
 use super::wording::Wording;
 use super::{Exchange, Gateway, kept};
+use crate::crash::crash_point;
 use crate::pricing::{Endpoint, Route};
 use crate::resource_server::{Admitted, Call, Denial, Market};
 use crate::telemetry::Outcome;
@@ -60,6 +61,7 @@ impl Gateway {
             client: facts.client,
         };
         let admitted = self.server.admit(market, call).await;
+        crash_point!("call.admitted");
         exchange.upstream = exchange.snapshot.as_ref().and_then(|all| all.upstreams.get(&route.upstream).cloned());
         exchange.route = Some(Arc::clone(&route));
         match admitted {

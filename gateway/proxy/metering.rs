@@ -8,6 +8,7 @@ use pingora::http::ResponseHeader;
 
 use super::exchange::Exchange;
 use super::meter::Meter;
+use crate::crash::crash_point;
 use crate::plans::Units;
 use crate::pricing::{Metering, Reported};
 use crate::resource_server::{Reservation, ResourceServer, Standing};
@@ -38,6 +39,7 @@ impl Exchange {
         report: Option<Units>,
         response: &ResponseHeader,
     ) -> Standing {
+        crash_point!("units.charging");
         let (own, per_byte) = match self.metering() {
             Some(metering) => (report.unwrap_or(metering.units), metering.per_byte),
             None => return reservation.commit(),

@@ -64,6 +64,7 @@ use self::preflight::preflight;
 use self::withheld::WITHHELD;
 use self::wording::Wording;
 use crate::config::{Secret, TrustedProxies};
+use crate::crash::crash_point;
 use crate::payment::{Chargeable, chargeable};
 use crate::pricing::{Found, Unlisted};
 use crate::resource_server::{Denial, Market, Pass, ResourceServer};
@@ -129,6 +130,7 @@ impl ProxyHttp for Gateway {
             }
         };
         query_key::hide(session, &facts);
+        crash_point!("request.read");
         let answer = match market.prices.find(&facts.method, facts.target.path()) {
             Found::Endpoint(_) if facts.preflight => Some(preflight(session.req_header())),
             Found::Endpoint(endpoint) => Some(self.serve(endpoint, &market, &facts, session, exchange).await),
@@ -154,6 +156,7 @@ impl ProxyHttp for Gateway {
 
     async fn upstream_peer(&self, _: &mut Session, exchange: &mut Exchange) -> pingora::Result<Box<HttpPeer>> {
         exchange.upstream_asked = Some(Instant::now());
+        crash_point!("upstream.choosing");
         let peer = exchange.upstream.as_ref().and_then(|upstream| upstream.peer());
         let unknown = || Error::explain(ErrorType::ConnectError, "the upstream's name has no address");
         peer.map(Box::new).ok_or_else(unknown).map_err(Error::into_up)
@@ -202,6 +205,7 @@ impl ProxyHttp for Gateway {
         if verdict == Chargeable::Interim {
             return Ok(());
         }
+        crash_point!("answer.heard");
         let browser = exchange.facts.as_ref().is_some_and(|facts| facts.from_browser);
         if let (Some(payment), Some(asked)) = (&mut exchange.payment, exchange.upstream_asked) {
             payment.upstream = asked.elapsed();
@@ -223,6 +227,7 @@ impl ProxyHttp for Gateway {
                 // The upstream's own failures are not the buyer's; dropped, the units come back.
                 if !response.status.is_server_error() {
                     let standing = exchange.charge(&self.server, reservation, report, response);
+                    crash_point!("units.charged");
                     for (name, value) in standing::headers(&standing, self.server.clock().now()) {
                         response.insert_header(name, value)?;
                     }
@@ -331,6 +336,7 @@ impl ProxyHttp for Gateway {
     }
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, exchange: &mut Exchange) {
+        crash_point!("request.ending");
         let status = session.response_written().map_or(0, |response| response.status.as_u16());
         exchange.charge_abandoned(session, error);
         self.metrics.request(exchange.outcome.unwrap_or(Outcome::UpstreamFailed));

@@ -14,6 +14,7 @@ use quick_cache::{DefaultHashBuilder, UnitWeighter};
 
 use super::account::{Account, Changed, Grant};
 use super::quota::{Unseen, Written};
+use crate::crash::crash_point;
 use crate::plans::{HolderId, KeyHash, Subscription, Units};
 use crate::store::{KeyStore, StoreError, Usage};
 
@@ -116,6 +117,7 @@ impl Accounts {
             return Ok(Found::Grant(grant));
         }
         let epoch = self.epoch.load(Ordering::Acquire);
+        crash_point!("key.reading");
         let (credential, holder) = match &subject {
             Subject::Key(hash) => match self.store.key(hash).await?.filter(crate::plans::Key::is_working) {
                 Some(key) => (key.id.shared(), Some(key.holder)),
@@ -139,6 +141,7 @@ impl Accounts {
         match self.accounts.get_value_or_guard_async(&holder).await {
             Ok(account) => Ok(Some(account)),
             Err(guard) => {
+                crash_point!("account.reading");
                 let Some(subscription) = self.store.current_of(&holder).await? else { return Ok(None) };
                 let account = Arc::new(Account::new(subscription, Arc::clone(&self.changed)));
                 // An error says that the entry was removed meanwhile: this caller has its account all the same.
@@ -177,7 +180,9 @@ impl Accounts {
         let subscription = account.subscription();
         let plan = subscription.units.unwrap_or(Units::ZERO).thousandths();
         let want = Units::from_thousandths(cost.thousandths().saturating_mul(BLOCK_CALLS).max(plan / 100));
+        crash_point!("units.leasing");
         account.fill(self.store.lease(&subscription.id, want).await?, want);
+        crash_point!("units.leased");
         Ok(())
     }
 

@@ -5,6 +5,7 @@ use http::Method;
 
 use super::screened::{for_address, free_call};
 use super::{Credentials, Denial, Market, Reservation, ResourceServer, Settled, Verified};
+use crate::crash::crash_point;
 use crate::payment::siwx::SignIn;
 use crate::payment::{Goods, Presented, RequestHash, Shortfall};
 use crate::pricing::{Access, Offer, Route, SettleTiming};
@@ -97,9 +98,11 @@ impl ResourceServer {
                 let reserved = self.spend(market, call.credentials, call.route, metering).await;
                 reserved.map(|reserved| Admitted::Pass(Pass::Plan(reserved)))
             }
-            _ => free_call(market, call)
-                .map(|free| Admitted::Pass(Pass::Trial(free)))
-                .ok_or(Denial::Shortfall(Shortfall::MissingCredentials)),
+            _ => {
+                let free = free_call(market, call).ok_or(Denial::Shortfall(Shortfall::MissingCredentials))?;
+                crash_point!("trial.taken");
+                Ok(Admitted::Pass(Pass::Trial(free)))
+            }
         }
     }
 

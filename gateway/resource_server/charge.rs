@@ -37,9 +37,11 @@ impl ResourceServer {
             None if wanted.upfront => {
                 let settled = self.settle(market, verified, Work::Waiting).await?;
                 // Said before the upstream is asked, so that nothing is done twice; repeated is what is safe.
+                crash_point!("upfront.settled");
                 if !wanted.safe && !self.ledger.asking(&settled.presented.id).await? {
                     return Err(Denial::StoreFailed);
                 }
+                crash_point!("upfront.noted");
                 Ok(settled_pass(settled))
             }
             None => Ok(Admitted::Pass(Pass::Verified(Box::new(verified)))),

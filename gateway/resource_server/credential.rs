@@ -3,6 +3,7 @@ use std::sync::Arc;
 use super::account::{Grant, Reservation};
 use super::accounts::{Found, Subject};
 use super::{Denial, Market, ResourceServer, Status};
+use crate::crash::crash_point;
 use crate::payment::siwx::SignIn;
 use crate::payment::{Refused, Shortfall};
 use crate::plans::{Allowance, HolderId, KeyHash, Units, allow};
@@ -56,7 +57,9 @@ impl ResourceServer {
                 .keep_rate()
                 .map_err(|wait| Denial::RateLimited(wait, Box::new(account.standing(Units::ZERO, 0))))?;
             if self.accounts.take(account, cost).await? {
-                return Ok(Reservation::new(grant, route, cost, rate_left));
+                let reserved = Reservation::new(grant, route, cost, rate_left);
+                crash_point!("units.reserved");
+                return Ok(reserved);
             }
             // Another plan was bought meanwhile: who is told that this one is used up would buy once more.
             if grant.is_current() {

@@ -4,6 +4,7 @@ use super::admit::Wanted;
 use super::charge::settled_pass;
 use super::resolve::Ending;
 use super::{Admitted, Denial, Market, ResourceServer, Settled};
+use crate::crash::crash_point;
 use crate::payment::{Goods, Presented, Refused, State};
 use crate::store::{Claim, Record, Stage};
 use crate::x402::facilitator::SettleResponse;
@@ -23,6 +24,7 @@ impl ResourceServer {
         if !is_the_buyer(&presented, &record) && !self.is_proved_by(market, &presented, wanted, &record).await {
             return Err(spent(None));
         }
+        crash_point!("repeat.known");
         let delivered = record.state == State::Delivered;
         let receipt = self.receipt_of(market, &claim, &record).await?;
         // For another request than the one that was paid for there is nothing; it is not paid for a second time either.
@@ -30,6 +32,7 @@ impl ResourceServer {
         if first.is_some_and(|first| first.request() != wanted.goods.request()) {
             return Err(spent(Some(receipt)));
         }
+        crash_point!("repeat.paid");
         if let Some(response) = self.ledger.response(&presented.id, self.clock.now()).await? {
             if !delivered {
                 self.ledger.delivered(&presented.id, None).await?;

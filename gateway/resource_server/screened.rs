@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use super::{Call, Denial, Market, ResourceServer, Settled};
+use crate::crash::crash_point;
 use crate::money::Address;
 use crate::payment::{Claimed, Presented, Shortfall};
 use crate::screening::{Admission, Dollars, Exceeded, FreeCall, NoVerdict, Payment, Rate, Screened};
@@ -64,7 +65,9 @@ impl ResourceServer {
         let presented = payment.presented();
         let payer = payer(presented, payment.payer());
         let to_count = counted(presented, payer.as_ref(), asks);
+        crash_point!("payer.screening");
         let screened = screening.screen(to_count).await;
+        crash_point!("payer.screened");
         if let Screened::Refused(reason) = screened.map_err(|NoVerdict| Denial::NoVerdict("screening_unavailable"))? {
             tracing::warn!(
                 target: "audit",
@@ -77,6 +80,7 @@ impl ResourceServer {
             return Err(Denial::Forbidden(presented.id.clone()));
         }
         let admission = screening.admit(to_count, Instant::now())?;
+        crash_point!("payer.admitted");
         Ok((Verified { payment, admission }, landed))
     }
 }

@@ -48,9 +48,10 @@ impl ResourceServer {
     /// [`Unsettled`]; then nothing of the upstream's answer may leave.
     pub async fn settle_call(self: &Arc<Self>, market: &Arc<Market>, verified: Verified) -> Result<Settled, Unsettled> {
         crash_point!("settle.called");
-        let (server, market) = (Arc::clone(self), Arc::clone(market));
+        let (server, market, id) = (Arc::clone(self), Arc::clone(market), verified.presented().id.clone());
         let settling = async move { Ok(server.settle(&market, verified, Work::Done).await) };
-        let settled = self.undropped(settling).await.map_err(Unsettled::from).flatten();
+        // The task's own end says nothing of the money: what the upstream has done is kept for the buyer's repeat.
+        let settled = self.undropped(settling).await.map_err(|_| Denial::Unresolved(id).into()).flatten();
         let claim = settled.as_ref().map_or_else(|unsettled| unsettled.claim.as_ref(), |settled| Some(settled.claim()));
         claim.iter().for_each(|claim| claim.reached(Stage::Noting));
         settled

@@ -3,9 +3,11 @@
 //! A transaction that fails (a full disk) says that the next one would fail too. Until a write of some size has gone
 //! well again, the writer is known as failing, so that nobody begins what could not be written down.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions as _, Connection as _};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -125,7 +127,9 @@ async fn run(mut desk: Desk, mut waiting: mpsc::Receiver<Job>, health: watch::Se
                 continue;
             }
         }
-        match commit(&mut desk, &batch).await {
+        // There is no other writer: one that ended by a panic would end all sales until the next start.
+        let committed = AssertUnwindSafe(commit(&mut desk, &batch)).catch_unwind().await;
+        match committed.unwrap_or_else(|_| Err(StoreError::Failed("a write panicked".to_owned()))) {
             Ok(answers) => {
                 for (job, answer) in batch.drain(..).zip(answers) {
                     // Nobody waits any more: the write stands all the same.

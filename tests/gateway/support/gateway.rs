@@ -23,6 +23,8 @@ pub(crate) struct Gateway {
     pub(crate) admin: SocketAddr,
     output: Arc<Mutex<Vec<u8>>>,
     reading: Option<JoinHandle<()>>,
+    /// What its environment has from the next start on, beside the test's own.
+    environment: Vec<(&'static str, String)>,
 }
 
 impl Gateway {
@@ -31,8 +33,9 @@ impl Gateway {
         let folder = tempfile::tempdir().unwrap();
         let (addr, admin) = (free_port(), free_port());
         std::fs::write(folder.path().join("tollgate.toml"), config(addr, admin)).unwrap();
-        let (child, output, reading) = run(&folder);
-        let mut gateway = Self { child, folder, addr, admin, output, reading: Some(reading) };
+        let (child, output, reading) = run(&folder, &[]);
+        let environment = Vec::new();
+        let mut gateway = Self { child, folder, addr, admin, output, reading: Some(reading), environment };
         if gateway.is_ready() {
             return gateway;
         }
@@ -52,9 +55,15 @@ impl Gateway {
     pub(crate) fn start_again(&mut self) {
         self.exit();
         self.output_at_end();
-        let (child, output, reading) = run(&self.folder);
+        let (child, output, reading) = run(&self.folder, &self.environment);
         (self.child, self.output, self.reading) = (child, output, Some(reading));
         assert!(self.is_ready(), "the gateway did not start again: {}", self.output());
+    }
+
+    /// From the next start on, a variable of its environment is this.
+    pub(crate) fn has(&mut self, variable: &'static str, value: &str) {
+        self.environment.retain(|(name, _)| *name != variable);
+        self.environment.push((variable, value.to_owned()));
     }
 
     pub(crate) fn config_file(&self) -> PathBuf {
@@ -98,6 +107,11 @@ impl Gateway {
 
     pub(crate) fn is_running(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
+    }
+
+    /// The process's own number.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// The memory that it has of the machine, in bytes.
@@ -172,11 +186,11 @@ pub(crate) fn free_port() -> SocketAddr {
 
 type Running = (Child, Arc<Mutex<Vec<u8>>>, JoinHandle<()>);
 
-fn run(folder: &TempDir) -> Running {
+fn run(folder: &TempDir, environment: &[(&str, String)]) -> Running {
     // With the signal ignored, a file that must not grow is an error like a full disk, and not the program's end.
     let mut command = Command::new("sh");
     command.args(["-c", "trap '' XFSZ; exec \"$0\" run tollgate.toml", env!("CARGO_BIN_EXE_tollgate")]);
-    command.current_dir(folder.path()).env_remove("RUST_LOG").stdin(Stdio::null());
+    command.current_dir(folder.path()).env_remove("RUST_LOG").envs(environment.iter().cloned()).stdin(Stdio::null());
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let mut stderr = child.stderr.take().unwrap();
     let output = Arc::new(Mutex::new(Vec::new()));
