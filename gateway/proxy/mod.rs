@@ -272,10 +272,12 @@ impl ProxyHttp for Gateway {
             exchange.kept = None;
         }
         if let Some(instead) = &mut exchange.instead {
-            *body = instead.take();
-            if exchange.kept.is_none() {
+            let is_kept = exchange.kept.is_some();
+            if !is_kept && instead.is_none() {
                 return Error::e_explain(WITHHELD, "an answer that is too large to be kept");
             }
+            // Not before the upstream's end: a client that has its answer hangs up, and what was paid for is lost.
+            *body = if end_of_stream || !is_kept { instead.take() } else { None };
         }
         Ok(None)
     }
