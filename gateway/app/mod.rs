@@ -1,6 +1,7 @@
 //! Where concrete types meet: the store, the facilitator's client, Pingora's services. Nothing is decided here.
 
 mod beside;
+mod core_dump;
 mod live;
 mod payers;
 mod quota;
@@ -92,6 +93,7 @@ pub enum StartError {
 /// [`StartError`] if it cannot start.
 pub fn run(path: &Path, stop: Stop) -> Result<(), StartError> {
     crash::arm();
+    let undumped = core_dump::forbid();
     // Money moves on threads of its own: tasks there end when the books are closed, not when connections are.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -102,6 +104,9 @@ pub fn run(path: &Path, stop: Stop) -> Result<(), StartError> {
     let watcher = runtime.block_on(async { Watcher::new(path) })?;
     let Loaded { config, warnings } = config::load(path)?;
     start_logging(config.server.log);
+    if let Err(error) = undumped {
+        tracing::warn!(%error, "this process can be dumped, with all its secrets");
+    }
     warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     config.server.listen.iter().map(|listen| listen.addr).chain([config.server.admin]).try_for_each(can_listen)?;
 
