@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "this is a test")]
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use tollgate::config::{Loaded, parse};
@@ -37,6 +38,11 @@ fn printed(path: &Path) -> String {
 fn broken_files_are_told_everything_at_once() {
     let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config/cases");
     let mut wrong = Vec::new();
+    // Whatever the umask was where they were checked out.
+    for secret in ["lists/secret.txt", "tls/key.pem", "tls/other_key.pem"] {
+        let file = cases.parent().unwrap().join(secret);
+        fs::set_permissions(file, fs::Permissions::from_mode(0o644)).unwrap();
+    }
     for entry in fs::read_dir(cases).unwrap() {
         let path = entry.unwrap().path();
         if path.extension().is_none_or(|extension| extension != "toml") {

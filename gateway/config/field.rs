@@ -1,5 +1,6 @@
 //! One value of the file, read as the type that it should have.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
@@ -146,9 +147,9 @@ impl<'a> Field<'a> {
     }
 
     /// The value as it should be shown: in quotes if it is a text, whatever the quotes of the file.
-    fn written(&self) -> String {
+    pub(super) fn written(&self) -> String {
         match self.value.get_ref() {
-            DeValue::String(text) => format!("{text:?}"),
+            DeValue::String(text) => format!("{:?}", without_password(text)),
             DeValue::Table(_) | DeValue::Array(_) => String::new(),
             _ => self.report.source(self.value.span()).to_owned(),
         }
@@ -174,5 +175,36 @@ impl<'a> Field<'a> {
         };
         self.wrong(format_args!("is {kind}, {right} would be right"));
         None
+    }
+}
+
+/// A text without what may be a secret in it, if it is a URL: the user in front of the host, and the query.
+fn without_password(text: &str) -> Cow<'_, str> {
+    let Some((scheme, rest)) = text.split_once("://") else { return Cow::Borrowed(text) };
+    let (rest, query) = rest.split_once('?').map_or((rest, ""), |(rest, _)| (rest, "?…"));
+    // The last one: a password may have one of its own.
+    let (user, host) = rest.rsplit_once('@').map_or(("", rest), |(_, host)| ("…@", host));
+    match (user, query) {
+        ("", "") => Cow::Borrowed(text),
+        _ => Cow::Owned(format!("{scheme}://{user}{host}{query}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_be_a_password_is_not_shown() {
+        for (text, shown) in [
+            ("https://a.example/b", "https://a.example/b"),
+            ("/paid?a=b@c", "/paid?a=b@c"),
+            ("https://user:secret@a.example/b", "https://…@a.example/b"),
+            ("https://us@er:sec/ret@a.example", "https://…@a.example"),
+            ("https://a.example/b?key=secret", "https://a.example/b?…"),
+            ("redis://:secret@h?x=secret", "redis://…@h?…"),
+        ] {
+            assert_eq!(without_password(text), shown);
+        }
     }
 }

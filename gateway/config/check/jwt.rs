@@ -37,7 +37,7 @@ pub(super) fn check(root: &Section<'_>, around: &Surroundings<'_>) -> Option<Jwt
 fn public_key_of(field: &Field<'_>, around: &Surroundings<'_>) -> Option<Secret> {
     let pem = match field.is_text() {
         true => Secret::new(field.text("")?.to_owned()),
-        false => secret::read(field, around)?,
+        false => secret::read_public(field, around)?,
     };
     let text = pem.reveal();
     if text.contains("PRIVATE KEY-----") {

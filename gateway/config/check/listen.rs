@@ -7,7 +7,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 
-use super::Surroundings;
+use super::{Surroundings, mode};
 use crate::config::document::Section;
 use crate::config::field::Field;
 use crate::config::{ListenAddr, TlsFiles};
@@ -91,6 +91,7 @@ fn tls(cert: &Field<'_>, key: &Field<'_>, around: &Surroundings<'_>) -> Option<T
         rustls::Error::InconsistentKeys(_) => "is not the key of the certificate".to_owned(),
         error => format!("cannot be used: {error}"),
     }))?;
+    mode::of_secret(key, key_path.as_deref()?)?;
     Some(TlsFiles { cert: cert_path?, key: key_path? })
 }
 

@@ -11,6 +11,7 @@ mod keys;
 mod listen;
 mod lists;
 mod metering;
+mod mode;
 mod payers;
 mod plan;
 mod price;

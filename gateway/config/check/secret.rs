@@ -1,6 +1,8 @@
 //! Secrets: from the environment or a file, never from the configuration itself.
 
-use super::Surroundings;
+use std::path::Path;
+
+use super::{Surroundings, mode};
 use crate::config::Secret;
 use crate::config::field::Field;
 
@@ -37,12 +39,26 @@ pub(super) fn place<'a>(field: &Field<'a>) -> Option<Place<'a>> {
 
 /// The secret at its place, without the line ends that editors put behind it.
 pub(super) fn read(field: &Field<'_>, around: &Surroundings<'_>) -> Option<Secret> {
+    read_as(field, around, mode::of_secret)
+}
+
+/// The same for what everybody may know, and nobody may change.
+pub(super) fn read_public(field: &Field<'_>, around: &Surroundings<'_>) -> Option<Secret> {
+    read_as(field, around, mode::of_public)
+}
+
+fn read_as(
+    field: &Field<'_>,
+    around: &Surroundings<'_>,
+    guarded: fn(&Field<'_>, &Path) -> Option<()>,
+) -> Option<Secret> {
     match place(field)? {
         Place::Env(env) => variable(&env, around),
         Place::File(file) => {
             let path = around.path(file.text("a path")?);
-            let text = std::fs::read_to_string(path).map_err(|error| format!("cannot be read: {error}"));
+            let text = std::fs::read_to_string(&path).map_err(|error| format!("cannot be read: {error}"));
             let text = Secret::new(file.read(text)?);
+            guarded(&file, &path)?;
             let trimmed = text.reveal().trim_end_matches(['\r', '\n']);
             file.read(if trimmed.is_empty() { Err("is empty") } else { Ok(Secret::new(trimmed.to_owned())) })
         }

@@ -1,9 +1,9 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::Surroundings;
 use super::quantity::{duration, size};
 use super::secret::{self, Place};
+use super::{Surroundings, mode};
 use crate::config::document::Section;
 use crate::config::field::Field;
 use crate::config::{KeptConfig, SecretSource, StoreConfig};
@@ -21,11 +21,28 @@ pub(super) fn check(root: &Section<'_>, around: &Surroundings<'_>) -> StoreConfi
     let store = root.section("store", KEYS);
     let path = store.field("url").and_then(|field| path(&field, around));
     let secret = store.field("secret").and_then(|field| secret(&field, around));
-    StoreConfig {
-        path: path.unwrap_or_else(|| around.path(USUAL_FILE)),
-        secret: secret.unwrap_or_else(|| SecretSource::File(around.path(USUAL_SECRET))),
-        kept: kept(&store),
+    let path = path.unwrap_or_else(|| around.path(USUAL_FILE));
+    let secret = secret.unwrap_or_else(|| SecretSource::File(around.path(USUAL_SECRET)));
+    open_to_others(&store, &path, &secret);
+    StoreConfig { path, secret, kept: kept(&store) }
+}
+
+/// The gateway makes these files for itself alone. Those of an earlier time, or of somebody's copying, go on to work,
+/// but for the secret.
+fn open_to_others(store: &Section<'_>, path: &Path, secret: &SecretSource) {
+    let beside = |ending: &str| PathBuf::from([path.as_os_str(), ending.as_ref()].join("".as_ref()));
+    for file in ["", "-wal", "-shm"].map(beside).iter().filter(|file| mode::is_open(file)) {
+        store.warn("url", format_args!("{} can be read by others, chmod 600 would be right", named(file)));
     }
+    if let SecretSource::File(file) = secret
+        && mode::is_open(file)
+    {
+        store.wrong_setting("secret", format_args!("{} can be read by others, chmod 600 would be right", named(file)));
+    }
+}
+
+fn named(file: &Path) -> std::path::Display<'_> {
+    file.file_name().map_or(file, Path::new).display()
 }
 
 /// How much of the past is kept. An authorization lives for an hour at most, so a day is enough to know it again.
