@@ -2,6 +2,7 @@
 
 use http::header::{AUTHORIZATION, HeaderName};
 use http::{HeaderMap, HeaderValue};
+use zeroize::Zeroizing;
 
 use super::facts::{BadRequest, only};
 use crate::plans::looks_like_jwt;
@@ -9,7 +10,7 @@ use crate::plans::looks_like_jwt;
 /// An API key as it was sent, and in which headers; in none, if it was in the query.
 #[derive(Clone)]
 pub(super) struct Credential {
-    pub(super) key: String,
+    pub(super) key: Zeroizing<String>,
     pub(super) headers: Vec<HeaderName>,
     /// Whether it looks like one of ours: then the upstream must not see it.
     pub(super) ours: bool,
@@ -66,19 +67,19 @@ pub(super) fn credential(
         let ours = is_ours(key);
         match &mut found {
             // A token in Authorization may be the upstream's own business; two keys of ours are nobody's.
-            Some(first) if first.ours && ours && first.key != key => return Err(BadRequest::Keys),
+            Some(first) if first.ours && ours && *first.key != key => return Err(BadRequest::Keys),
             Some(first) if first.ours && ours => first.headers.push(header.clone()),
             Some(first) if first.ours || !ours => {}
-            _ => found = Some(Credential { key: key.to_owned(), headers: vec![header.clone()], ours }),
+            _ => found = Some(Credential { key: key.to_owned().into(), headers: vec![header.clone()], ours }),
         }
     }
     Ok(found)
 }
 
 /// A token that somebody signed. Several are nobody's.
-pub(super) fn token(headers: &HeaderMap) -> Option<String> {
+pub(super) fn token(headers: &HeaderMap) -> Option<Zeroizing<String>> {
     let text = only(headers, AUTHORIZATION).ok()??.to_str().ok()?;
-    bearer(text.trim()).filter(|token| looks_like_jwt(token)).map(str::to_owned)
+    bearer(text.trim()).filter(|token| looks_like_jwt(token)).map(|token| token.to_owned().into())
 }
 
 fn bearer(text: &str) -> Option<&str> {

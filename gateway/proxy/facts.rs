@@ -9,6 +9,7 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, Method, Version};
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
+use zeroize::Zeroizing;
 
 use super::Snapshot;
 use super::client::Client;
@@ -22,8 +23,7 @@ use crate::pricing::{PathError, Target};
 use crate::resource_server::{Credentials, Market, ResourceServer};
 use crate::x402::headers::PAYMENT_BYTES_MAX;
 
-/// A request, as far as the gateway has to know it.
-#[derive(Debug)]
+/// A request, as far as the gateway has to know it. It prints nothing of itself: much of it is secret.
 pub(super) struct Facts {
     pub(super) method: Method,
     pub(super) target: Target,
@@ -31,7 +31,7 @@ pub(super) struct Facts {
     pub(super) host: HeaderValue,
     pub(super) credential: Option<Credential>,
     /// What `Authorization: Bearer` has, if it looks like a token that somebody signed.
-    pub(super) token: Option<String>,
+    pub(super) token: Option<Zeroizing<String>>,
     pub(super) payment: Option<HeaderValue>,
     /// A wallet's proof that it is asking, unread.
     pub(super) sign_in: Option<SignIn>,
@@ -74,7 +74,7 @@ pub(super) enum BadRequest {
 impl Facts {
     /// What the request has to show for itself, beside a payment.
     pub(super) fn credentials(&self, market: &Market) -> Credentials<'_> {
-        let token = self.token.as_deref().filter(|_| market.proofs.takes_tokens());
+        let token = self.token.as_ref().map(|token| token.as_str()).filter(|_| market.proofs.takes_tokens());
         let key = self.credential.as_ref().map(|credential| credential.key.as_str());
         // One text is one credential: what is a token is no key.
         Credentials { sign_in: self.sign_in.as_ref(), key: key.filter(|key| Some(*key) != token), token }
@@ -253,7 +253,10 @@ fn payment(headers: &HeaderMap) -> Result<Option<HeaderValue>, BadRequest> {
     };
     match payment {
         Some(value) if value.len() > PAYMENT_BYTES_MAX => Err(BadRequest::PaymentTooLarge),
-        payment => Ok(payment.cloned()),
+        payment => Ok(payment.cloned().map(|mut payment| {
+            payment.set_sensitive(true);
+            payment
+        })),
     }
 }
 

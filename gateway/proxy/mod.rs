@@ -333,6 +333,12 @@ impl ProxyHttp for Gateway {
         FailToProxy { error_code, can_reuse_downstream: false }
     }
 
+    /// What the framework's errors say of a request. A query is its caller's own, and may hold a credential.
+    fn request_summary(&self, session: &Session, _: &Exchange) -> String {
+        let head = session.req_header();
+        format!("{} {}", head.method, head.uri.path())
+    }
+
     fn suppress_error_log(&self, _: &Session, exchange: &Exchange, error: &Error) -> bool {
         exchange.denial.is_some() || *error.etype() == UNPAID
     }

@@ -7,6 +7,7 @@ use http::{HeaderMap, Method};
 use percent_encoding::percent_decode_str;
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
+use zeroize::Zeroizing;
 
 use super::credential::Credential;
 use super::facts::{BadRequest, Facts};
@@ -16,7 +17,7 @@ use crate::pricing::Target;
 /// What a handshake has to show for itself, in its headers and in its query.
 pub(super) struct Shown {
     pub(super) credential: Option<Credential>,
-    pub(super) token: Option<String>,
+    pub(super) token: Option<Zeroizing<String>>,
 }
 
 impl Shown {
@@ -33,7 +34,7 @@ impl Shown {
         let taken = target.take_from_query(|name, value| {
             let (name, value) = (decoded(name)?, decoded(value)?);
             let named = name == parameter && (is_ours(&value) || is_token(&value));
-            named.then_some(value)
+            named.then_some(Zeroizing::new(value))
         });
         for text in taken {
             let shown = match is_token(&text) {
@@ -83,8 +84,8 @@ mod tests {
     const JWT: &str = "eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiJhIn0.c2ln";
 
     fn shown(key: Option<(&str, bool)>, token: Option<&str>) -> Shown {
-        let credential = key.map(|(key, ours)| Credential { key: key.to_owned(), headers: Vec::new(), ours });
-        Shown { credential, token: token.map(str::to_owned) }
+        let credential = key.map(|(key, ours)| Credential { key: key.to_owned().into(), headers: Vec::new(), ours });
+        Shown { credential, token: token.map(|token| token.to_owned().into()) }
     }
 
     /// What is left of a target, and which key and token are shown then.
@@ -95,7 +96,8 @@ mod tests {
     ) -> Result<(String, Option<String>, Option<String>), BadRequest> {
         let mut target = Target::parse(target.as_bytes()).unwrap();
         shown.take_from(&mut target, "token", |key| key.starts_with("k_") || key == "im+/=", tokens)?;
-        Ok((target.to_string(), shown.credential.map(|credential| credential.key), shown.token))
+        let text = |secret: Zeroizing<String>| secret.to_string();
+        Ok((target.to_string(), shown.credential.map(|credential| text(credential.key)), shown.token.map(text)))
     }
 
     #[test]

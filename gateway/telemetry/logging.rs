@@ -1,17 +1,127 @@
-use tracing_subscriber::EnvFilter;
+use std::fmt::Debug;
+
+use tracing::field::{Field, Visit};
+use tracing::level_filters::LevelFilter;
+use tracing::{Event, Subscriber};
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::{Context, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer};
 
 use crate::config::LogFormat;
 
+/// What is written unless `RUST_LOG` says otherwise.
+const USUAL: &str = "info,pingora=warn,pingora_core=warn,pingora_proxy=warn,sqlx=warn,hyper=warn";
+
+/// The targets of our own lines, which hold no secret at any level.
+const OURS: [&str; 4] = ["tollgate", "payment", "audit", "alert"];
+
+/// The most that dependencies write, whatever `RUST_LOG` says: below this they show headers and bodies, and with them
+/// keys, payments and the secrets that are sent to facilitators.
+const OTHERS_MAX: LevelFilter = LevelFilter::INFO;
+
 /// Starts writing log lines to standard error. `RUST_LOG` says which; without it everything from `info` on, but of the
-/// framework only warnings.
+/// framework only warnings. Of dependencies, nothing below `info` is ever written.
 pub fn start_logging(format: LogFormat) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| {
-        EnvFilter::new("info,pingora=warn,pingora_core=warn,pingora_proxy=warn,sqlx=warn,hyper=warn")
-    });
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let wanted = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(USUAL));
     // A second start in one process, as in tests, keeps the first.
-    let _ = match format {
-        LogFormat::Text => lines.with_ansi(false).try_init(),
-        LogFormat::Json => lines.json().flatten_event(true).try_init(),
+    let _ = subscriber(wanted, format, std::io::stderr).try_init();
+}
+
+fn subscriber<W>(wanted: EnvFilter, format: LogFormat, to: W) -> impl Subscriber + Send + Sync
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    let lines = tracing_subscriber::fmt::layer().with_writer(to);
+    let lines = match format {
+        LogFormat::Text => lines.with_ansi(false).boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
+    let most = Targets::new().with_default(OTHERS_MAX).with_targets(OURS.map(|ours| (ours, LevelFilter::TRACE)));
+    tracing_subscriber::registry().with(wanted).with(most).with(Unquoted).with(lines)
+}
+
+/// Drops lines that quote what another machine has sent. The framework does so as an error where a message cannot be
+/// read: the bytes in front of the bad one are most often a header with a credential.
+struct Unquoted;
+
+impl<S: Subscriber> Layer<S> for Unquoted {
+    fn event_enabled(&self, event: &Event<'_>, _: Context<'_, S>) -> bool {
+        // The target of everything that was written by way of the `log` crate, as the framework does.
+        if event.metadata().target() != "log" {
+            return true;
+        }
+        let mut quotes = Quotes(false);
+        event.record(&mut quotes);
+        !quotes.0
+    }
+}
+
+/// Whether a message has the mark that the framework puts before such bytes.
+struct Quotes(bool);
+
+impl Visit for Quotes {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        self.0 |= field.name() == "message" && format!("{value:?}").contains("buf: ");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn written(wanted: &str, format: LogFormat, work: impl FnOnce()) -> String {
+        let all = Written::default();
+        let to = all.clone();
+        tracing::subscriber::with_default(subscriber(EnvFilter::new(wanted), format, move || to.clone()), work);
+        String::from_utf8(all.0.lock().unwrap().clone()).unwrap()
+    }
+
+    #[test]
+    fn dependencies_write_nothing_below_info_whatever_is_asked_for() {
+        for wanted in ["trace", "debug,h2=trace", "h2::codec=trace,tollgate=trace", "[{header}]=trace"] {
+            for format in [LogFormat::Text, LogFormat::Json] {
+                let written = written(wanted, format, || {
+                    tracing::debug!(target: "h2::codec", header = "secret", "a frame");
+                    tracing::trace!(target: "hyper::proto", header = "secret", "a head");
+                    tracing::debug!(target: "tollgatekeeper", header = "secret", "somebody else");
+                    tracing::info!(target: "h2::codec", header = "plain", "an event");
+                    tracing::trace!(target: "tollgate::proxy", header = "plain", "our own");
+                });
+                assert!(!written.contains("secret"), "{wanted}: {written}");
+                assert!(written.contains("plain"), "{wanted}: {written}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_another_machine_has_sent_is_not_quoted() {
+        for format in [LogFormat::Text, LogFormat::Json] {
+            let written = written("info", format, || {
+                tracing::error!(target: "log", "HTTP server fails to read: InvalidHTTPHeader context: buf: GET secret");
+                tracing::error!(target: "log", "HTTP server fails to read: plain");
+                tracing::error!(target: "tollgate::store", "buf: plain too");
+            });
+            assert!(!written.contains("secret") && written.contains("plain too"), "{written}");
+            assert_eq!(written.lines().count(), 2, "{written}");
+        }
+    }
 }
