@@ -39,6 +39,7 @@ mod plans;
 mod refused_locally;
 mod reloading;
 mod screening;
+mod secrets;
 mod secure;
 mod steering;
 mod stopping;
