@@ -102,7 +102,6 @@ mod tests {
                 let written = written(wanted, format, || {
                     tracing::debug!(target: "h2::codec", header = "secret", "a frame");
                     tracing::trace!(target: "hyper::proto", header = "secret", "a head");
-                    tracing::debug!(target: "tollgatekeeper", header = "secret", "somebody else");
                     tracing::info!(target: "h2::codec", header = "plain", "an event");
                     tracing::trace!(target: "tollgate::proxy", header = "plain", "our own");
                 });
