@@ -192,8 +192,8 @@ fn snapshot(config: &Config, market: Arc<Market>, upstreams: HashMap<Arc<str>, A
     let admin_token = config.server.admin_token.clone();
     let set = config.upstreams.values().flat_map(|upstream| &upstream.headers);
     let upstream_headers = set.map(|(name, _)| name.clone()).collect();
-    let trusted_proxies = config.server.trusted_proxies.clone();
-    Snapshot { market, upstreams, key_headers, upstream_headers, key_query, admin_token, trusted_proxies }
+    let (trusted_proxies, connections) = (config.server.trusted_proxies.clone(), config.connections.clone());
+    Snapshot { market, upstreams, key_headers, upstream_headers, key_query, admin_token, trusted_proxies, connections }
 }
 
 pub(super) fn market(

@@ -3,6 +3,7 @@
 mod beside;
 mod core_dump;
 mod live;
+mod open_files;
 mod payers;
 mod quota;
 mod secret;
@@ -14,11 +15,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use pingora::apps::HttpServerOptions;
 use pingora::listeners::ListenerConfig;
 use pingora::listeners::tls::TlsSettings;
 use pingora::protocols::l4::stream::L4BufferSettings;
-use pingora::proxy::ProxyServiceBuilder;
 use pingora::server::configuration::ServerConf;
 use pingora::server::{RunArgs, Server};
 use pingora::services::listening::Service;
@@ -37,7 +36,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Config, ListenAddr, Loaded, Problems, WatchError, Watcher};
 use crate::crash;
 use crate::facilitator::SetupError;
-use crate::proxy::{Gateway, Snapshot};
+use crate::proxy::{Entrance, Gateway, Reception, Snapshot, watch_panics};
 use crate::resource_server::{ResourceServer, Secrets};
 use crate::store::{Ledger, Retention, SqliteStore, StoreError};
 use crate::telemetry::{Metrics, start_logging};
@@ -110,7 +109,10 @@ pub fn run(path: &Path, stop: Stop) -> Result<(), StartError> {
     warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     config.server.listen.iter().map(|listen| listen.addr).chain([config.server.admin]).try_for_each(can_listen)?;
 
+    open_files::allow_for(config.connections.max);
+
     let metrics = Arc::new(Metrics::new()?);
+    watch_panics(Arc::clone(&metrics));
     let (server, keeper, store) = runtime.block_on(assemble(path, &config, watcher, &metrics, &runtime))?;
     metrics.started();
     let gateway = Gateway { live: keeper.live(), server: Arc::clone(&server), metrics: Arc::clone(&metrics) };
@@ -170,12 +172,13 @@ fn serve(config: &Config, gateway: Gateway, admin: Admin, watch: stop::Watch) ->
     };
     let mut server = Server::new_with_opt_and_conf(None, settings);
     server.bootstrap();
-    let mut options = HttpServerOptions::default();
-    options.h2c = true;
-    options.h2_idle_timeout = Some(Duration::from_secs(60));
-    let mut public = ProxyServiceBuilder::new(&server.configuration, gateway).server_options(options).build();
+    let entrances = config.server.listen.iter().map(entrance).collect::<Result<_, _>>()?;
+    let reception = Reception::new(gateway, &server.configuration, entrances);
+    let mut public = Service::new("public".to_owned(), reception);
+    let (read, write) = BUFFERS;
     for listen in &config.server.listen {
-        public.add_listener(listener(listen)?);
+        let buffers = L4BufferSettings::new(read, write);
+        public.add_listener(ListenerConfig::tcp(listen.addr.to_string()).l4_buffer(buffers));
     }
     let mut operator = Service::new("admin".to_owned(), admin);
     operator.threads = Some(1);
@@ -189,15 +192,13 @@ fn serve(config: &Config, gateway: Gateway, admin: Admin, watch: stop::Watch) ->
     Ok(())
 }
 
-fn listener(listen: &ListenAddr) -> Result<ListenerConfig, StartError> {
-    let (read, write) = BUFFERS;
-    let listener = ListenerConfig::tcp(listen.addr.to_string()).l4_buffer(L4BufferSettings::new(read, write));
-    let Some(files) = &listen.tls else { return Ok(listener) };
+fn entrance(listen: &ListenAddr) -> Result<Entrance, StartError> {
+    let Some(files) = &listen.tls else { return Ok(Entrance { addr: listen.addr, tls: None }) };
     let (cert, key) = (files.cert.display().to_string(), files.key.display().to_string());
     let mut settings = TlsSettings::intermediate(&cert, &key)
         .map_err(|error| StartError::Certificate(cert.clone(), error.to_string()))?;
     settings.enable_h2();
-    Ok(listener.tls(settings))
+    Ok(Entrance { addr: listen.addr, tls: Some(settings.build()) })
 }
 
 /// The framework panics on an address that it cannot have; this says which one it is.

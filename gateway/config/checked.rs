@@ -18,6 +18,8 @@ use crate::pricing::{Metering, Methods, Pattern, Price, SettleTiming, Unlisted};
 pub struct Config {
     /// `[server]`.
     pub server: ServerConfig,
+    /// `[connections]`.
+    pub connections: super::ConnectionsConfig,
     /// `[upstream]` under the name `""`, and `[upstreams.NAME]`.
     pub upstreams: BTreeMap<Arc<str>, UpstreamConfig>,
     /// `[facilitator]`. None if nothing has a price.

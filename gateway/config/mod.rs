@@ -5,6 +5,7 @@
 
 mod check;
 mod checked;
+mod connections;
 mod document;
 mod field;
 mod load;
@@ -20,6 +21,7 @@ pub use checked::{
     Receiver, RouteConfig, Sale, Secret, SecretSource, ServerConfig, StoreConfig, SubscriptionsConfig, TlsFiles,
     UpstreamConfig,
 };
+pub use connections::ConnectionsConfig;
 pub use load::{Loaded, load, parse};
 pub use payers::PayersConfig;
 pub use problem::{Place, Problem, Problems};

@@ -187,6 +187,7 @@ pub fn unchangeable(old: &Config, new: &Config) -> Vec<String> {
         ("server.admin", old.server.admin != new.server.admin),
         ("server.threads", old.server.threads != new.server.threads),
         ("server.log", old.server.log != new.server.log),
+        ("connections.head_limit", old.connections.head_bytes_max != new.connections.head_bytes_max),
         ("store.url", old.store.path != new.store.path),
         ("store.secret", old.store.secret != new.store.secret),
         ("store.replay_disk_limit", old.store.kept.replay_disk_bytes_max != new.store.kept.replay_disk_bytes_max),

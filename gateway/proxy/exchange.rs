@@ -7,6 +7,7 @@ use pingora::http::ResponseHeader;
 use super::Snapshot;
 use super::facts::Facts;
 use super::kept::Kept;
+use super::line::Turn;
 use super::meter::Meter;
 use super::upstream::Upstream;
 use crate::crash::crash_point;
@@ -49,6 +50,10 @@ pub struct Exchange {
     pub(super) forwarded: bool,
     /// Whether the request's body has gone out to its end.
     pub(super) body_forwarded: bool,
+    /// Its time on the connection. Dropped with the exchange, when the connection is done with it.
+    pub(super) turn: Option<Turn>,
+    /// The bytes of the request's body so far.
+    pub(super) body_bytes: u64,
     /// Counts the request as running.
     pub(super) in_flight: Option<InFlight>,
 }

@@ -12,9 +12,11 @@
 mod abandoned;
 mod admission;
 mod answer;
+mod bounds;
 mod client;
 mod context;
 mod credential;
+mod crowd;
 mod ending;
 mod endpoints;
 mod error;
@@ -22,13 +24,17 @@ mod exchange;
 mod facts;
 mod frames;
 mod free;
+mod guarded;
 mod headers;
 mod kept;
 mod keys;
+mod line;
 mod meter;
 mod metering;
+mod panics;
 mod preflight;
 mod query_key;
+mod reception;
 mod recovery;
 mod refusals;
 mod sign_in;
@@ -54,16 +60,19 @@ use serde_json::json;
 
 pub use exchange::Exchange;
 pub use frames::{Frames, Passed};
+pub use panics::watch_panics;
+pub use reception::{Entrance, Reception};
 pub use upstream::Upstream;
 
 use self::client::Client;
 use self::facts::{Facts, check_lost_length};
 use self::kept::Kept;
 use self::meter::UNPAID;
+use self::panics::{Panicked, caught};
 use self::preflight::preflight;
 use self::withheld::WITHHELD;
 use self::wording::Wording;
-use crate::config::{Secret, TrustedProxies};
+use crate::config::{ConnectionsConfig, Secret, TrustedProxies};
 use crate::crash::crash_point;
 use crate::payment::{Chargeable, chargeable};
 use crate::pricing::{Found, Unlisted};
@@ -87,6 +96,8 @@ pub struct Snapshot {
     pub admin_token: Option<Secret>,
     /// Proxies that are believed what they say of their clients.
     pub trusted_proxies: TrustedProxies,
+    /// What clients may take, and for how long.
+    pub connections: ConnectionsConfig,
 }
 
 /// The public side of the gateway.
@@ -99,15 +110,9 @@ pub struct Gateway {
     pub metrics: Arc<Metrics>,
 }
 
-#[async_trait]
-impl ProxyHttp for Gateway {
-    type CTX = Exchange;
-
-    fn new_ctx(&self) -> Exchange {
-        Exchange::default()
-    }
-
-    async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> pingora::Result<bool> {
+impl Gateway {
+    /// Answers a request, or lets it go upstream with a pass.
+    async fn receive(&self, session: &mut Session, exchange: &mut Exchange) -> pingora::Result<bool> {
         let snapshot = self.live.load_full();
         let market = Arc::clone(&snapshot.market);
         exchange.snapshot = Some(Arc::clone(&snapshot));
@@ -129,6 +134,10 @@ impl ProxyHttp for Gateway {
                 return wording().bad_request(bad).write(session, false).await.map(|()| true);
             }
         };
+        if let Some(answer) = bounds::too_large(session, &snapshot, &wording()) {
+            exchange.outcome = Some(Outcome::Refused);
+            return answer.write(session, true).await.map(|()| true);
+        }
         query_key::hide(session, &facts);
         crash_point!("request.read");
         let answer = match market.prices.find(&facts.method, facts.target.path()) {
@@ -151,6 +160,23 @@ impl ProxyHttp for Gateway {
                 session.set_ignore_info_resp(exchange.is_metered());
                 Ok(false)
             }
+        }
+    }
+}
+
+#[async_trait]
+impl ProxyHttp for Gateway {
+    type CTX = Exchange;
+
+    fn new_ctx(&self) -> Exchange {
+        Exchange::default()
+    }
+
+    async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> pingora::Result<bool> {
+        exchange.begin_turn(session);
+        match caught(self.receive(session, exchange)).await {
+            Ok(received) => received,
+            Err(Panicked) => self.give_up(session, exchange).await.map(|()| true),
         }
     }
 
@@ -184,13 +210,13 @@ impl ProxyHttp for Gateway {
 
     async fn request_body_filter(
         &self,
-        _: &mut Session,
-        _: &mut Option<Bytes>,
+        session: &mut Session,
+        body: &mut Option<Bytes>,
         end_of_stream: bool,
         exchange: &mut Exchange,
     ) -> pingora::Result<()> {
         exchange.body_forwarded |= end_of_stream;
-        Ok(())
+        exchange.count_body(session, body.as_ref(), end_of_stream)
     }
 
     async fn response_filter(

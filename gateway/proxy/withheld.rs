@@ -70,6 +70,7 @@ impl Gateway {
         }
         let market = exchange.snapshot.as_ref().map(|snapshot| Arc::clone(&snapshot.market))?;
         let (status, reason, message) = match (error.etype(), error.esource()) {
+            (ErrorType::HTTPStatus(413), _) => (413, "body_too_large", "The request's body is too large."),
             (ErrorType::HTTPStatus(status), _) => (*status, "request_refused", "The request was refused."),
             (
                 ErrorType::ConnectTimedout | ErrorType::ReadTimedout | ErrorType::WriteTimedout,

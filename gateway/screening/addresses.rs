@@ -64,7 +64,7 @@ fn wait(after: Instant, rate: Rate, now: Instant) -> Option<Duration> {
 }
 
 /// What an address is counted by.
-pub(super) fn prefix(client: IpAddr) -> IpAddr {
+pub fn prefix(client: IpAddr) -> IpAddr {
     match client.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into(),
         v4 @ IpAddr::V4(_) => v4,

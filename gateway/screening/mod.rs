@@ -27,6 +27,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+pub use addresses::prefix;
 pub use admission::Admission;
 pub use counters::Counters;
 pub use dollars::Dollars;

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use prometheus::{Encoder as _, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
 
-use super::Running;
+use super::{ConnectionCounters, Running};
 use crate::resource_server::Denial;
 
 /// Counters of the gateway. Labels come from closed sets: no payer, no path.
@@ -16,6 +16,8 @@ pub struct Metrics {
     keys_cached: IntGauge,
     open_payments: IntGauge,
     config_ok: IntGauge,
+    /// Of clients' connections.
+    pub connections: ConnectionCounters,
     /// The requests under way.
     pub running: Running,
     in_flight: IntGauge,
@@ -123,6 +125,7 @@ impl Metrics {
             open_payments: gauge("gateway_open_payments", "Payments whose outcome is not known")?,
             config_ok: gauge("gateway_config_ok", "1 if the file is what is running, 0 if it has errors")?,
             in_flight: gauge("gateway_requests_in_flight", "Requests under way")?,
+            connections: ConnectionCounters::new(&registry)?,
             running: Running::default(),
             facilitator,
             registry,

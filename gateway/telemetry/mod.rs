@@ -1,10 +1,12 @@
 //! What the operator sees: log lines, counters. It takes finished facts and returns nothing to those who gave them.
 
+mod connections;
 mod facilitator;
 mod logging;
 mod metrics;
 mod running;
 
+pub use connections::ConnectionCounters;
 pub use facilitator::Timed;
 pub use logging::start_logging;
 pub use metrics::{Metrics, Outcome};

@@ -9,6 +9,7 @@
 mod support;
 
 mod commands;
+mod connections;
 mod context;
 mod copies;
 mod credentials;

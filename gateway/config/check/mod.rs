@@ -5,6 +5,7 @@
 
 mod asset;
 mod budget;
+mod connections;
 mod facilitator;
 mod jwt;
 mod keys;
@@ -38,6 +39,7 @@ use crate::pricing::Unlisted;
 /// The sections of a file.
 pub(super) const SECTIONS: &[&str] = &[
     "server",
+    "connections",
     "upstream",
     "upstreams",
     "facilitator",
@@ -92,6 +94,7 @@ pub(super) fn config(root: &Section<'_>, around: &Surroundings<'_>) -> Config {
     let sold = Sold { calls: routes.priced, plans: sells_plans };
     sold.check(root, &receivers);
     let config = Config {
+        connections: connections::check(root),
         facilitator: facilitator::check(root, around),
         store: store::check(root, around),
         jwt: jwt::check(root, around),

@@ -1,0 +1,21 @@
+use rustix::process::{Resource, getrlimit, setrlimit};
+
+/// Files beside connections: listeners, the store, the facilitator, timers.
+const OTHERS: u64 = 256;
+
+/// Has the system let the process open as many files as it may; warns if so many connections need more. A connection
+/// needs two: one to the client, and one to the upstream.
+pub(super) fn allow_for(connections: u32) {
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum {
+        limit.current = limit.maximum;
+        if let Err(error) = setrlimit(Resource::Nofile, limit) {
+            tracing::warn!(%error, "the limit of open files could not be raised");
+            limit = getrlimit(Resource::Nofile);
+        }
+    }
+    let wanted = u64::from(connections) * 2 + OTHERS;
+    if let Some(files) = limit.current.filter(|files| *files < wanted) {
+        tracing::warn!(files, wanted, connections, "fewer open files are allowed than connections.max may need");
+    }
+}

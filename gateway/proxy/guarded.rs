@@ -1,0 +1,257 @@
+//! A client's connection that ends itself when its [`Line`] says so. To the framework a cut looks like a client that
+//! left, so whatever has to happen then happens.
+
+use std::any::Any;
+use std::future::Future as _;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use bytes::{Buf as _, Bytes, BytesMut};
+use pingora::http::ResponseHeader;
+use pingora::protocols::raw_connect::ProxyDigest;
+use pingora::protocols::tls::{SslDigest, TlsRef};
+use pingora::protocols::{
+    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, IO, Peek, Shutdown, SocketDigest, Ssl, TimingDigest,
+    UniqueID, UniqueIDType,
+};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Sleep, sleep_until};
+
+use super::line::{Cut, Line, PREFACE, Wait};
+use crate::telemetry::Metrics;
+
+const TOO_SLOW: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+const TOO_LARGE: &[u8] =
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+
+/// A connection and its guard.
+#[derive(Debug)]
+pub(super) struct Guarded<S> {
+    inner: S,
+    line: Arc<Line>,
+    metrics: Arc<Metrics>,
+    /// By it the hooks find the line.
+    digest: Arc<ProxyDigest>,
+    /// What was read to see which HTTP it is.
+    peeked: Bytes,
+    /// What is still to be said before the end.
+    farewell: Bytes,
+    reading: Alarm,
+    writing: Alarm,
+    /// Since when the client has taken nothing of what there is to write.
+    stalled: Option<Instant>,
+}
+
+/// A timer that is set again only when it must ring earlier than it would, or has rung.
+#[derive(Debug, Default)]
+struct Alarm(Option<Pin<Box<Sleep>>>);
+
+impl<S: IO> Guarded<S> {
+    pub(super) fn new(inner: S, line: Arc<Line>, metrics: Arc<Metrics>) -> pingora::Result<Self> {
+        let user_data: Box<dyn Any + Send + Sync> = Box::new(Arc::clone(&line));
+        let digest = Arc::new(ProxyDigest::new(Box::new(ResponseHeader::build(200, Some(0))?), Some(user_data)));
+        let (reading, writing) = (Alarm::default(), Alarm::default());
+        let (peeked, farewell) = (Bytes::new(), Bytes::new());
+        Ok(Self { inner, line, metrics, digest, peeked, farewell, reading, writing, stalled: None })
+    }
+
+    /// Reads from the socket, within the line's limits.
+    fn poll_socket(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let room = self.line.room();
+        if room == 0 {
+            return Poll::Ready(Err(self.cut(Cut::LargeHead)));
+        }
+        let before = buf.filled().len();
+        let read = if buf.remaining() <= room {
+            Pin::new(&mut self.inner).poll_read(cx, buf)
+        } else {
+            let mut part = ReadBuf::new(buf.initialize_unfilled_to(room));
+            let read = Pin::new(&mut self.inner).poll_read(cx, &mut part);
+            let count = part.filled().len();
+            buf.advance(count);
+            read
+        };
+        match read {
+            Poll::Ready(Ok(())) => self.line.heard(buf.filled().len().saturating_sub(before)),
+            Poll::Ready(Err(_)) => {}
+            Poll::Pending => return self.poll_late(cx).map(Err),
+        }
+        read
+    }
+
+    /// Ends a wait for bytes that has been too long.
+    fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        loop {
+            match self.line.wait(Instant::now()) {
+                Wait::Long => return Poll::Pending,
+                Wait::Over(cut) => return Poll::Ready(self.cut(cut)),
+                Wait::Until(due) => ready!(self.reading.poll_until(due, cx)),
+            }
+        }
+    }
+
+    /// Ends a wait for the client to take bytes that has been too long.
+    fn poll_write_with<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        write: impl FnOnce(Pin<&mut S>, &mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if let written @ Poll::Ready(_) = write(Pin::new(&mut self.inner), cx) {
+            self.stalled = None;
+            return written;
+        }
+        let since = *self.stalled.get_or_insert_with(Instant::now);
+        ready!(self.writing.poll_until(since + self.line.limits().write_timeout, cx));
+        Poll::Ready(Err(self.cut(Cut::SlowReader)))
+    }
+
+    fn cut(&mut self, cut: Cut) -> io::Error {
+        self.metrics.connections.cut(cut.as_str());
+        if self.line.awaits_head() {
+            self.farewell = Bytes::from_static(match cut {
+                Cut::LargeHead => TOO_LARGE,
+                Cut::SlowHead => TOO_SLOW,
+                Cut::Idle | Cut::SlowBody | Cut::SlowReader | Cut::SlowHandshake => b"",
+            });
+        }
+        io::Error::new(io::ErrorKind::TimedOut, cut.as_str().unwrap_or("keep_alive"))
+    }
+}
+
+impl Alarm {
+    /// Ready at that time or before.
+    fn poll_until(&mut self, due: Instant, cx: &mut Context<'_>) -> Poll<()> {
+        let due = due.into();
+        let sleep = self.0.get_or_insert_with(|| Box::pin(sleep_until(due)));
+        if sleep.is_elapsed() || sleep.deadline() > due {
+            sleep.as_mut().reset(due);
+        }
+        sleep.as_mut().poll(cx)
+    }
+}
+
+impl<S: IO> AsyncRead for Guarded<S> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.peeked.is_empty() {
+            return this.poll_socket(cx, buf);
+        }
+        let count = this.peeked.len().min(buf.remaining());
+        buf.put_slice(&this.peeked.split_to(count));
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: IO> AsyncWrite for Guarded<S> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.get_mut().poll_write_with(cx, |inner, cx| inner.poll_write(cx, buf))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.get_mut().poll_write_with(cx, |inner, cx| inner.poll_write_vectored(cx, bufs))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.get_mut().poll_write_with(cx, AsyncWrite::poll_flush)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        while !this.farewell.is_empty() {
+            let rest = this.farewell.clone();
+            let written = ready!(this.poll_write_with(cx, |inner, cx| inner.poll_write(cx, &rest)))?;
+            this.farewell.advance(written.min(rest.len()));
+        }
+        this.poll_write_with(cx, AsyncWrite::poll_shutdown)
+    }
+}
+
+#[async_trait]
+impl<S: IO> Shutdown for Guarded<S> {
+    async fn shutdown(&mut self) {
+        // The client may be gone, and it is the end anyhow.
+        let _ = std::future::poll_fn(|cx| Pin::new(&mut *self).poll_shutdown(cx)).await;
+    }
+}
+
+#[async_trait]
+impl<S: IO> Peek for Guarded<S> {
+    /// Reads no further than it takes to tell HTTP/2 from the rest, so that nothing is waited for in vain.
+    async fn try_peek(&mut self, buf: &mut [u8]) -> io::Result<bool> {
+        let mut read = BytesMut::with_capacity(PREFACE.len());
+        while read.len() < PREFACE.len() && PREFACE.starts_with(&read) {
+            let mut piece = [0; PREFACE.len()];
+            let (rest, _) = piece.split_at_mut(PREFACE.len() - read.len());
+            let mut part = ReadBuf::new(rest);
+            std::future::poll_fn(|cx| self.poll_socket(cx, &mut part)).await?;
+            if part.filled().is_empty() {
+                break;
+            }
+            read.extend_from_slice(part.filled());
+        }
+        if read == PREFACE {
+            self.line.multiplex();
+        }
+        buf.iter_mut().zip(&read).for_each(|(to, from)| *to = *from);
+        self.peeked = read.freeze();
+        Ok(true)
+    }
+}
+
+impl<S: IO> UniqueID for Guarded<S> {
+    fn id(&self) -> UniqueIDType {
+        self.inner.id()
+    }
+}
+
+impl<S: IO> Ssl for Guarded<S> {
+    fn get_ssl(&self) -> Option<&TlsRef> {
+        self.inner.get_ssl()
+    }
+
+    fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
+        self.inner.get_ssl_digest()
+    }
+
+    fn selected_alpn_proto(&self) -> Option<ALPN> {
+        self.inner.selected_alpn_proto()
+    }
+}
+
+impl<S: IO> GetTimingDigest for Guarded<S> {
+    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
+        self.inner.get_timing_digest()
+    }
+
+    fn get_read_pending_time(&self) -> Duration {
+        self.inner.get_read_pending_time()
+    }
+
+    fn get_write_pending_time(&self) -> Duration {
+        self.inner.get_write_pending_time()
+    }
+}
+
+impl<S: IO> GetProxyDigest for Guarded<S> {
+    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
+        Some(Arc::clone(&self.digest))
+    }
+}
+
+impl<S: IO> GetSocketDigest for Guarded<S> {
+    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
+        self.inner.get_socket_digest()
+    }
+}

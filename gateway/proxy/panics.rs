@@ -1,0 +1,53 @@
+//! A defect of ours that ends one request must end no other, let nothing through, and tell nobody's secrets.
+
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::Arc;
+
+use pingora::prelude::{Error, ErrorType};
+use pingora::proxy::Session;
+use serde_json::json;
+
+use super::wording::Wording;
+use super::{Exchange, Gateway};
+use crate::telemetry::{Metrics, Outcome};
+
+/// The work panicked; the hook has counted it and said where.
+#[derive(Debug)]
+pub(super) struct Panicked;
+
+/// Counts panics from now on, and logs where they happen. What they say is left out: it may be a client's data.
+pub fn watch_panics(metrics: Arc<Metrics>) {
+    std::panic::set_hook(Box::new(move |panic| {
+        metrics.connections.panics.inc();
+        let at = panic.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(at, "a defect of the gateway has ended a request or a task; please report it");
+    }));
+}
+
+/// Does the work, and survives its panic. Whatever the work had borrowed may be half done: it is to be let go.
+pub(super) async fn caught<T>(work: impl Future<Output = T>) -> Result<T, Panicked> {
+    let mut work = pin!(work);
+    poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))) {
+        Ok(poll) => poll.map(Ok),
+        Err(_) => std::task::Poll::Ready(Err(Panicked)),
+    })
+    .await
+}
+
+impl Gateway {
+    /// Answers a request whose work has panicked: whatever it held is given back, and nothing goes upstream.
+    pub(super) async fn give_up(&self, session: &mut Session, exchange: &mut Exchange) -> pingora::Result<()> {
+        exchange.pass = None;
+        exchange.outcome = Some(Outcome::Unavailable);
+        session.set_keepalive(None);
+        if session.response_written().is_some() {
+            return Error::e_explain(ErrorType::InternalError, "the gateway failed within an answer");
+        }
+        let market = Arc::clone(&self.live.load().market);
+        let details = json!({ "reason": "internal_error" });
+        let answer = Wording::new(&market, &self.server).problem(500, "internal_error", "The gateway failed.", details);
+        answer.write(session, false).await
+    }
+}

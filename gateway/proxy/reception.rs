@@ -1,0 +1,186 @@
+//! Where clients' connections come in: counted, given their limits, and handed to the framework.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use pingora::apps::{HttpServerOptions, ServerApp};
+use pingora::listeners::tls::Acceptor;
+use pingora::protocols::http::v2::server::H2Options;
+use pingora::protocols::l4::stream::Stream as TcpStream;
+use pingora::protocols::{ALPN, GetSocketDigest as _, IO, Stream};
+use pingora::proxy::HttpProxy;
+use pingora::server::ShutdownWatch;
+use pingora::server::configuration::ServerConf;
+
+use super::crowd::Crowd;
+use super::guarded::Guarded;
+use super::line::{Cut, Line};
+use super::{Gateway, Snapshot};
+use crate::config::ConnectionsConfig;
+use crate::telemetry::Metrics;
+
+/// Requests at a time on a connection of HTTP/2.
+const STREAMS_MAX: u32 = 100;
+/// Requests that a client may give up before they were looked at, and those that we give up because of its errors,
+/// before the connection is ended: a client that does nothing else makes work and waits for none of it.
+const RESET_STREAMS_MAX: usize = 20;
+const OWN_RESETS_MAX: usize = 64;
+/// What is kept of one answer for a client that does not take it.
+const SEND_BUFFER_BYTES: usize = 64 * 1024;
+
+/// The public side, from the listeners on.
+pub struct Reception {
+    proxy: Arc<HttpProxy<Gateway>>,
+    entrances: Vec<Entrance>,
+    crowd: Arc<Crowd>,
+    live: Arc<ArcSwap<Snapshot>>,
+    metrics: Arc<Metrics>,
+    /// Of the start: HTTP/2 is told once.
+    head_bytes_max: u32,
+}
+
+/// A public address.
+pub struct Entrance {
+    /// Where it listens.
+    pub addr: SocketAddr,
+    /// What shakes hands there, if it is secure.
+    pub tls: Option<Acceptor>,
+}
+
+impl Reception {
+    /// A gateway behind its entrances.
+    pub fn new(gateway: Gateway, conf: &Arc<ServerConf>, entrances: Vec<Entrance>) -> Self {
+        let (live, metrics) = (Arc::clone(&gateway.live), Arc::clone(&gateway.metrics));
+        let head_bytes_max = live.load().connections.head_bytes_max;
+        let mut proxy = HttpProxy::new(gateway, Arc::clone(conf));
+        proxy.handle_init_modules();
+        let mut options = HttpServerOptions::default();
+        options.h2c = true;
+        proxy.server_options = Some(options);
+        proxy.h2_options = Some(h2_options(head_bytes_max));
+        let crowd = Arc::new(Crowd::new(Arc::clone(&metrics)));
+        Self { proxy: Arc::new(proxy), entrances, crowd, live, metrics, head_bytes_max }
+    }
+
+    /// The entrance of a connection to this address of ours.
+    fn entrance(&self, stream: &TcpStream) -> Option<&Entrance> {
+        if let [only] = self.entrances.as_slice() {
+            return Some(only);
+        }
+        entrance(&self.entrances, local_addr(stream)?)
+    }
+
+    async fn serve<S: IO + 'static>(&self, stream: S, limits: ConnectionsConfig, shutdown: &ShutdownWatch) {
+        let is_multiplexed = stream.selected_alpn_proto() == Some(ALPN::H2);
+        let line = Arc::new(Line::new(limits, is_multiplexed, Instant::now()));
+        match Guarded::new(stream, line, Arc::clone(&self.metrics)) {
+            Ok(guarded) => {
+                let mut next: Option<Stream> = Some(Box::new(guarded));
+                while let Some(stream) = next {
+                    next = self.proxy.process_new(stream, shutdown).await;
+                }
+            }
+            Err(error) => tracing::error!(%error, "a connection could not be guarded"),
+        }
+    }
+
+    async fn serve_securely(
+        &self,
+        acceptor: &Acceptor,
+        stream: TcpStream,
+        limits: ConnectionsConfig,
+        shutdown: &ShutdownWatch,
+    ) {
+        match tokio::time::timeout(limits.head_timeout, acceptor.tls_handshake(stream)).await {
+            Ok(Ok(secure)) => self.serve(secure, limits, shutdown).await,
+            Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
+            Err(_) => self.metrics.connections.cut(Cut::SlowHandshake.as_str()),
+        }
+    }
+}
+
+#[async_trait]
+impl ServerApp for Reception {
+    async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
+        // All listeners are plain TCP.
+        let stream = *stream.into_any().downcast::<TcpStream>().ok()?;
+        let client = stream.get_socket_digest()?.peer_addr()?.as_inet()?.ip();
+        let snapshot = self.live.load_full();
+        let limits = ConnectionsConfig { head_bytes_max: self.head_bytes_max, ..snapshot.connections.clone() };
+        // Too many are closed without a word: to say one would cost what there is too little of.
+        let _seat = self.crowd.admit(client, is_exempt(client), &limits)?;
+        drop(snapshot);
+        match &self.entrance(&stream)?.tls {
+            None => self.serve(stream, limits, shutdown).await,
+            Some(acceptor) => self.serve_securely(acceptor, stream, limits, shutdown).await,
+        }
+        None
+    }
+
+    async fn cleanup(&self) {
+        ServerApp::cleanup(&*self.proxy).await;
+    }
+}
+
+/// Whether an address stands for many clients, so that its connections are not counted by it: that of a proxy in front.
+/// None does as long as the gateway is told of no such proxies.
+fn is_exempt(_: IpAddr) -> bool {
+    false
+}
+
+fn h2_options(head_bytes_max: u32) -> H2Options {
+    let mut options = H2Options::new();
+    options
+        .max_concurrent_streams(STREAMS_MAX)
+        .max_header_list_size(head_bytes_max)
+        .max_pending_accept_reset_streams(RESET_STREAMS_MAX)
+        .max_local_error_reset_streams(Some(OWN_RESETS_MAX))
+        .max_concurrent_reset_streams(RESET_STREAMS_MAX)
+        .reset_stream_duration(Duration::from_secs(1))
+        .max_send_buffer_size(SEND_BUFFER_BYTES);
+    options
+}
+
+fn local_addr(stream: &TcpStream) -> Option<SocketAddr> {
+    let digest = stream.get_socket_digest()?;
+    let local = *digest.local_addr()?.as_inet()?;
+    Some(SocketAddr::new(local.ip().to_canonical(), local.port()))
+}
+
+/// The configuration has no two that overlap, so at most one is it; a port of 0 was any.
+fn entrance(entrances: &[Entrance], local: SocketAddr) -> Option<&Entrance> {
+    let covers = |addr: SocketAddr| {
+        let ip = addr.ip();
+        ip.to_canonical() == local.ip() || (ip.is_unspecified() && (ip.is_ipv6() || local.is_ipv4()))
+    };
+    let at = |port: u16| move |entrance: &&Entrance| entrance.addr.port() == port && covers(entrance.addr);
+    entrances.iter().find(at(local.port())).or_else(|| entrances.iter().find(at(0)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_is_that_of_the_listener_it_came_to() {
+        let listening: Vec<SocketAddr> =
+            ["127.0.0.1:1", "[::1]:1", "[::]:2", "0.0.0.0:3", "10.0.0.1:0"].map(|addr| addr.parse().unwrap()).to_vec();
+        let entrances: Vec<_> = listening.iter().map(|addr| Entrance { addr: *addr, tls: None }).collect();
+        for (local, expected) in [
+            ("127.0.0.1:1", Some("127.0.0.1:1")),
+            ("[::1]:1", Some("[::1]:1")),
+            ("192.0.2.1:2", Some("[::]:2")),
+            ("[2001:db8::1]:2", Some("[::]:2")),
+            ("192.0.2.1:3", Some("0.0.0.0:3")),
+            ("10.0.0.1:40000", Some("10.0.0.1:0")),
+            ("[::1]:3", None),
+            ("192.0.2.1:1", None),
+        ] {
+            let found = entrance(&entrances, local.parse().unwrap()).map(|entrance| entrance.addr);
+            assert_eq!(found, expected.map(|addr| addr.parse().unwrap()), "{local}");
+        }
+    }
+}
