@@ -51,3 +51,18 @@ impl Gateway {
         answer.write(session, false).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_ends_the_work_and_not_the_task() {
+        assert!(matches!(caught(async { 7 }).await, Ok(7)));
+        let work = async {
+            tokio::task::yield_now().await;
+            assert_eq!(1, 2, "a secret");
+        };
+        assert!(caught(work).await.is_err());
+    }
+}

@@ -27,7 +27,7 @@ const STREAMS_MAX: u32 = 100;
 /// Requests that a client may give up before they were looked at, and those that we give up because of its errors,
 /// before the connection is ended: a client that does nothing else makes work and waits for none of it.
 const RESET_STREAMS_MAX: usize = 20;
-const OWN_RESETS_MAX: usize = 64;
+const OWN_RESETS_MAX: usize = 256;
 /// What is kept of one answer for a client that does not take it.
 const SEND_BUFFER_BYTES: usize = 64 * 1024;
 

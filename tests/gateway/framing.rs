@@ -6,7 +6,7 @@ use crate::support::server::Reply;
 use crate::support::world::World;
 
 /// Heads that say in two ways, or in none that everybody reads alike, how long the body is.
-const AMBIGUOUS: [(&str, &str); 22] = [
+const AMBIGUOUS: [(&str, &str); 31] = [
     ("Content-Length: 4\r\nTransfer-Encoding: chunked\r\n", "1.1"),
     ("Transfer-Encoding: chunked\r\nContent-Length: 4\r\n", "1.1"),
     ("Content-Length: 0\r\nTransfer-Encoding: chunked\r\n", "1.1"),
@@ -29,6 +29,16 @@ const AMBIGUOUS: [(&str, &str); 22] = [
     ("Transfer-Encoding: \"chunked\"\r\n", "1.1"),
     ("Transfer-Encoding: identity\r\n", "1.1"),
     ("Transfer-Encoding: chunked\r\n", "1.0"),
+    // Names and values that some read and others do not.
+    ("Transfer-Encoding : chunked\r\n", "1.1"),
+    ("Transfer-Encoding\t: chunked\r\n", "1.1"),
+    ("Transfer-Encoding:\u{b}chunked\r\n", "1.1"),
+    ("Transfer-Encoding:\r\n chunked\r\n", "1.1"),
+    ("Transfer-Encoding: chunked\r\n , identity\r\n", "1.1"),
+    ("X: y\r\n Transfer-Encoding: chunked\r\n", "1.1"),
+    ("X: y\rTransfer-Encoding: chunked\r\n", "1.1"),
+    ("Transfer-Encoding: chunked;q=1\r\n", "1.1"),
+    ("Content-Length : 3\r\n", "1.1"),
 ];
 
 /// A body that is a request, to whoever lost count.
@@ -76,6 +86,22 @@ fn chunks_that_are_none_end_the_connection() {
         assert!(wire.is_closed(), "{chunks:?}");
     }
     assert!(world.upstream.heard().iter().all(|heard| !heard.whole));
+}
+
+#[test]
+fn what_a_chunk_says_of_itself_and_what_follows_the_last_goes_nowhere() {
+    let world = World::start();
+    for chunks in ["3;a=b\r\nabc\r\n0\r\n\r\n", "3\r\nabc\r\n0\r\nX-Units: 1\r\nHost: other\r\n\r\n"] {
+        let mut wire = world.wire();
+        wire.send(format!(
+            "POST /free HTTP/1.1\r\nHost: api.example.com\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}"
+        ));
+        if wire.try_answer().is_some_and(|answer| answer.status == 200) {
+            let heard = world.upstream.last();
+            assert_eq!((heard.body.as_slice(), heard.head.has("x-units")), (b"abc".as_slice(), false), "{chunks:?}");
+        }
+    }
+    assert_eq!(world.upstream.heard().iter().filter(|heard| heard.whole).count(), world.upstream.hits());
 }
 
 #[test]

@@ -1,0 +1,300 @@
+//! Frames of HTTP/2 that cost the sender little: the connection that floods is ended or slowed, the others are served.
+
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use crate::support::multiplexed::{Multiplexed, request};
+use crate::support::server::Reply;
+use crate::support::wait::{Gate, PATIENCE, until_true};
+use crate::support::world::{Setup, World};
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
+const PING: u8 = 6;
+const GOAWAY: u8 = 7;
+const CONTINUATION: u8 = 9;
+const END_STREAM: u8 = 1;
+const END_HEADERS: u8 = 4;
+/// What a gateway may grow by in a flood.
+const GROWTH_MAX: usize = 24 * 1024 * 1024;
+
+/// `GET http://api.example.com/free` in HPACK, all of it literal or from the static table.
+fn head(path: &str) -> Vec<u8> {
+    let mut block = vec![0x82, 0x86];
+    for (index, value) in [(0x04, path), (0x01, "api.example.com")] {
+        block.push(index);
+        block.push(u8::try_from(value.len()).unwrap());
+        block.extend_from_slice(value.as_bytes());
+    }
+    block
+}
+
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    let mut frame = length[1..].to_vec();
+    frame.extend_from_slice(&[kind, flags]);
+    frame.extend_from_slice(&stream.to_be_bytes());
+    frame.extend_from_slice(payload);
+    frame
+}
+
+/// A client that sends what it likes and reads nothing but the connection's end.
+struct Flood(TcpStream);
+
+impl Flood {
+    fn start(world: &World) -> Self {
+        let mut stream = TcpStream::connect(world.gateway.addr).unwrap();
+        stream.write_all(PREFACE).unwrap();
+        stream.write_all(&frame(SETTINGS, 0, 0, &[])).unwrap();
+        stream.set_nonblocking(true).unwrap();
+        Self(stream)
+    }
+
+    /// Sends pieces until so many are sent, the connection ends, or nobody takes any more for a second.
+    fn pour(&mut self, count: usize, mut piece: impl FnMut(u32) -> Vec<u8>) -> Poured {
+        for index in 0..count {
+            let bytes = piece(u32::try_from(index).unwrap());
+            let (mut sent, mut since) = (0, Instant::now());
+            while sent < bytes.len() {
+                let mut chunk = [0; 16 * 1024];
+                match self.0.read(&mut chunk) {
+                    Ok(0) => return Poured::Ended(index),
+                    Ok(_) => {}
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                    Err(_) => return Poured::Ended(index),
+                }
+                match self.0.write(&bytes[sent..]) {
+                    Ok(count) => (sent, since) = (sent + count, Instant::now()),
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                        if since.elapsed() > Duration::from_secs(1) {
+                            return Poured::Stuck;
+                        }
+                        std::thread::sleep(Duration::from_millis(1));
+                    }
+                    Err(_) => return Poured::Ended(index),
+                }
+            }
+        }
+        Poured::All
+    }
+
+    /// Reads to the connection's end.
+    fn end(mut self) -> Vec<u8> {
+        self.0.set_nonblocking(false).unwrap();
+        self.0.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut bytes = Vec::new();
+        let ended = self.0.read_to_end(&mut bytes);
+        assert!(ended.is_ok() || ended.is_err_and(|error| error.kind() == ErrorKind::ConnectionReset));
+        bytes
+    }
+}
+
+#[derive(Debug)]
+enum Poured {
+    All,
+    Stuck,
+    Ended(usize),
+}
+
+impl Poured {
+    #[track_caller]
+    fn ended_before(&self, most: usize) {
+        assert!(matches!(self, Self::Ended(count) if *count < most), "{}", self.word());
+    }
+
+    fn word(&self) -> String {
+        match self {
+            Self::All => "all".to_owned(),
+            Self::Stuck => "stuck".to_owned(),
+            Self::Ended(count) => format!("ended after {count}"),
+        }
+    }
+}
+
+/// Whether a frame of a kind is among these.
+fn has(bytes: &[u8], kind: u8) -> bool {
+    let mut rest = bytes;
+    while let Some((header, after)) = rest.split_at_checked(9) {
+        let length = usize::from(header[1]) << 8 | usize::from(header[2]) | usize::from(header[0]) << 16;
+        if header[3] == kind {
+            return true;
+        }
+        rest = after.get(length..).unwrap_or_default();
+    }
+    false
+}
+
+fn start(connections: &str) -> World {
+    let routes = format!(
+        "[connections]\n{connections}\n[[routes]]\npath = \"/paid\"\nprice = \"$0.01\"\n\
+         [[routes]]\npath = \"/free\"\nfree = true\n"
+    );
+    Setup { routes: &routes, ..Setup::default() }.start()
+}
+
+/// Others are served, by both versions, and little was grown by.
+#[track_caller]
+fn is_well(world: &World, before: usize) {
+    assert_eq!(world.get("/free?honest", &[]).status, 200);
+    let connection = Multiplexed::cleartext(world.gateway.addr);
+    assert_eq!(connection.ask(request("GET", "/paid", &[], b"")).unwrap().status(), 402);
+    let growth = world.gateway.resident().saturating_sub(before);
+    assert!(growth < GROWTH_MAX, "{growth}");
+    until_true("the requests' end", || world.gateway.metric("gateway_requests_in_flight") == 0);
+}
+
+#[test]
+fn streams_that_are_given_up_at_once_end_the_connection_or_cost_little() {
+    for path in ["/free", "/paid"] {
+        let world = start("");
+        let before = world.gateway.resident();
+        let mut flood = Flood::start(&world);
+        let poured = flood.pour(50_000, |index| {
+            let stream = index * 2 + 1;
+            let mut bytes = frame(HEADERS, END_STREAM | END_HEADERS, stream, &head(path));
+            bytes.extend(frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes()));
+            bytes
+        });
+        assert!(!matches!(poured, Poured::Stuck));
+        drop(flood);
+        is_well(&world, before);
+        assert!(world.upstream.heard().iter().all(|heard| heard.target() != "/paid"));
+    }
+}
+
+#[test]
+fn streams_that_we_are_made_to_give_up_end_the_connection() {
+    let world = start("");
+    let before = world.gateway.resident();
+    let mut flood = Flood::start(&world);
+    // A window of no bytes is an error of the stream, which the server resets (MadeYouReset).
+    let poured = flood.pour(20_000, |index| {
+        let stream = index * 2 + 1;
+        let mut bytes = frame(HEADERS, END_HEADERS, stream, &head("/free"));
+        bytes.extend(frame(8, 0, stream, &0_u32.to_be_bytes()));
+        bytes
+    });
+    poured.ended_before(20_000);
+    is_well(&world, before);
+}
+
+#[test]
+fn a_head_in_endless_pieces_ends_the_connection() {
+    for flags in [0, END_STREAM] {
+        for size in [0, 1, 1000, 16_000] {
+            let world = start("");
+            let before = world.gateway.resident();
+            let mut flood = Flood::start(&world);
+            flood.pour(1, |_| frame(HEADERS, flags, 1, &head("/free")));
+            // A header that does not end, in frames that do not say that it does.
+            let piece = vec![0; size];
+            let poured = flood.pour(100_000, |_| frame(CONTINUATION, 0, 1, &piece));
+            poured.ended_before(100_000);
+            is_well(&world, before);
+            assert_eq!(world.upstream.hits(), 1);
+        }
+    }
+}
+
+#[test]
+fn a_small_head_that_grows_when_it_is_unpacked_goes_nowhere() {
+    let world = start("");
+    let before = world.gateway.resident();
+    let mut flood = Flood::start(&world);
+    // One header of four thousand bytes goes into the table, and then a byte names it, thousands of times.
+    let mut block = head("/free");
+    block.extend([0x40, 1, b'x', 0x7f, 0xa1, 0x1e]);
+    block.extend(vec![b'y'; 4000]);
+    block.extend(vec![0xbe; 10_000]);
+    flood.pour(200, |index| frame(HEADERS, END_STREAM | END_HEADERS, index * 2 + 1, &block));
+    drop(flood);
+    is_well(&world, before);
+    assert_eq!(world.upstream.hits(), 1);
+}
+
+#[test]
+fn more_streams_than_are_allowed_are_refused() {
+    let world = start("");
+    let gate = Gate::default();
+    world.upstream.says(Reply::ok("").behind(&gate));
+    let before = world.gateway.resident();
+    let mut flood = Flood::start(&world);
+    flood.pour(300, |index| frame(HEADERS, END_STREAM | END_HEADERS, index * 2 + 1, &head("/free")));
+    until_true("the first calls", || world.upstream.hits() >= 1);
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(world.upstream.hits() <= 100, "{}", world.upstream.hits());
+    drop(flood);
+    gate.open();
+    is_well(&world, before);
+}
+
+#[test]
+fn pings_and_settings_without_end_keep_nobody_else_waiting() {
+    let world = start("");
+    for piece in [frame(PING, 0, 0, &[7; 8]), frame(SETTINGS, 0, 0, &[]), frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 9])] {
+        let before = world.gateway.resident();
+        let mut flood = Flood::start(&world);
+        flood.pour(1000, |_| piece.repeat(100));
+        is_well(&world, before);
+        drop(flood);
+    }
+}
+
+#[test]
+fn who_asks_for_echoes_and_does_not_take_them_is_cut() {
+    let world = start("write_timeout = \"500ms\"");
+    let before = world.gateway.resident();
+    let mut stream = TcpStream::connect(world.gateway.addr).unwrap();
+    stream.write_all(PREFACE).unwrap();
+    stream.write_all(&frame(SETTINGS, 0, 0, &[])).unwrap();
+    stream.set_write_timeout(Some(PATIENCE)).unwrap();
+    let pings = frame(PING, 0, 0, &[7; 8]).repeat(10_000);
+    while stream.write_all(&pings).is_ok() {}
+    let cut = "gateway_connections_cut_total{reason=\"write_timeout\"}";
+    until_true("the cut", || world.gateway.metric(cut) == 1);
+    is_well(&world, before);
+}
+
+#[test]
+fn small_pieces_of_a_body_without_end_cost_little() {
+    let world = start("");
+    let gate = Gate::default();
+    world.upstream.holds_bodies(&gate);
+    let before = world.gateway.resident();
+    let mut flood = Flood::start(&world);
+    flood.pour(1, |_| frame(HEADERS, END_HEADERS, 1, &head("/free")));
+    for piece in [frame(DATA, 0, 1, &[]), frame(DATA, 0, 1, b"x")] {
+        flood.pour(2000, |_| piece.repeat(100));
+    }
+    gate.open();
+    drop(flood);
+    is_well(&world, before);
+}
+
+#[test]
+fn a_connection_that_only_pings_is_idle() {
+    let world = start("keep_alive = \"500ms\"");
+    until_true("no connections", || world.gateway.metric("gateway_connections") == 0);
+    let mut flood = Flood::start(&world);
+    let mut pings = 0;
+    while matches!(flood.pour(1, |_| frame(PING, 0, 0, &[7; 8])), Poured::All) {
+        std::thread::sleep(Duration::from_millis(20));
+        pings += 1;
+        assert!(pings < 500, "pings keep it open");
+    }
+    until_true("its seat", || world.gateway.metric("gateway_connections") == 0);
+}
+
+#[test]
+fn a_head_that_does_not_end_is_no_request_and_buys_no_time() {
+    let world = start("keep_alive = \"500ms\"");
+    let mut flood = Flood::start(&world);
+    flood.pour(1, |_| frame(HEADERS, 0, 1, &head("/free")));
+    let end = flood.end();
+    assert!(!has(&end, HEADERS) && (has(&end, GOAWAY) || has(&end, SETTINGS)));
+    assert_eq!(world.upstream.hits(), 0);
+}
