@@ -174,7 +174,7 @@ impl ProxyHttp for Gateway {
 
     async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> pingora::Result<bool> {
         exchange.begin_turn(session);
-        match caught(self.receive(session, exchange)).await {
+        match caught(Box::pin(self.receive(session, exchange))).await {
             Ok(received) => received,
             Err(Panicked) => self.give_up(session, exchange).await.map(|()| true),
         }

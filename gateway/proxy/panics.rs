@@ -2,7 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use pingora::prelude::{Error, ErrorType};
@@ -27,8 +27,7 @@ pub fn watch_panics(metrics: Arc<Metrics>) {
 }
 
 /// Does the work, and survives its panic. Whatever the work had borrowed may be half done: it is to be let go.
-pub(super) async fn caught<T>(work: impl Future<Output = T>) -> Result<T, Panicked> {
-    let mut work = pin!(work);
+pub(super) async fn caught<T>(mut work: Pin<Box<impl Future<Output = T>>>) -> Result<T, Panicked> {
     poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))) {
         Ok(poll) => poll.map(Ok),
         Err(_) => std::task::Poll::Ready(Err(Panicked)),
@@ -58,11 +57,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_ends_the_work_and_not_the_task() {
-        assert!(matches!(caught(async { 7 }).await, Ok(7)));
+        assert!(matches!(caught(Box::pin(async { 7 })).await, Ok(7)));
         let work = async {
             tokio::task::yield_now().await;
             assert_eq!(1, 2, "a secret");
         };
-        assert!(caught(work).await.is_err());
+        assert!(caught(Box::pin(work)).await.is_err());
     }
 }

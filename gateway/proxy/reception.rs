@@ -115,7 +115,7 @@ impl ServerApp for Reception {
         drop(snapshot);
         match &self.entrance(&stream)?.tls {
             None => self.serve(stream, limits, shutdown).await,
-            Some(acceptor) => self.serve_securely(acceptor, stream, limits, shutdown).await,
+            Some(acceptor) => Box::pin(self.serve_securely(acceptor, stream, limits, shutdown)).await,
         }
         None
     }

@@ -58,7 +58,7 @@ fn drip(wire: &Wire, byte: &'static [u8]) {
     let mut writer = wire.writer();
     std::thread::spawn(move || {
         while writer.write_all(byte).is_ok() {
-            std::thread::sleep(Duration::from_millis(20))
+            std::thread::sleep(Duration::from_millis(20));
         }
     });
 }
