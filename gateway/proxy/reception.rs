@@ -1,6 +1,6 @@
 //! Where clients' connections come in: counted, given their limits, and handed to the framework.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -110,8 +110,10 @@ impl ServerApp for Reception {
         let client = stream.get_socket_digest()?.peer_addr()?.as_inet()?.ip();
         let snapshot = self.live.load_full();
         let limits = ConnectionsConfig { head_bytes_max: self.head_bytes_max, ..snapshot.connections.clone() };
+        // A proxy in front has the connections of many clients.
+        let is_exempt = snapshot.trusted_proxies.contains(client);
         // Too many are closed without a word: to say one would cost what there is too little of.
-        let _seat = self.crowd.admit(client, is_exempt(client), &limits)?;
+        let _seat = self.crowd.admit(client, is_exempt, &limits)?;
         drop(snapshot);
         match &self.entrance(&stream)?.tls {
             None => self.serve(stream, limits, shutdown).await,
@@ -123,12 +125,6 @@ impl ServerApp for Reception {
     async fn cleanup(&self) {
         ServerApp::cleanup(&*self.proxy).await;
     }
-}
-
-/// Whether an address stands for many clients, so that its connections are not counted by it: that of a proxy in front.
-/// None does as long as the gateway is told of no such proxies.
-fn is_exempt(_: IpAddr) -> bool {
-    false
 }
 
 fn h2_options(head_bytes_max: u32) -> H2Options {
