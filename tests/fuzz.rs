@@ -104,3 +104,16 @@ fn a_payment_of_each_kind_is_among_the_seeds() {
         assert!(presented.is_ok(), "{kind}: {presented:?}");
     }
 }
+
+/// A target that only one of the two runs would be forgotten by the other.
+#[test]
+fn the_fuzzer_has_every_target() {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");
+    let manifest: toml::Table = fs::read_to_string(package.join("Cargo.toml")).unwrap().parse().unwrap();
+    let programs = manifest["bin"].as_array().unwrap().iter().map(|bin| bin["name"].as_str().unwrap().to_owned());
+    assert!(programs.eq(ALL.map(|(name, _)| name.to_owned())));
+    for (name, _) in ALL {
+        let program = fs::read_to_string(package.join(format!("fuzz_targets/{name}.rs"))).unwrap();
+        assert!(program.contains(&format!("tollgate_fuzz::{name}(data)")), "{program}");
+    }
+}

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Every test there is: form, lints, documentation, unit and integration tests, the sample configurations, and the
-# end-to-end tests with real clients, a real EVM chain and a real facilitator. What those need is installed from the
+# Every test there is: form, lints, licences, documentation, unit and integration tests, the sample configurations, and
+# the end-to-end tests with real clients, a real EVM chain and a real facilitator. What those need is installed from the
 # registries into target/e2e-cache.
 set -eu
 cd "$(dirname "$0")/.."
@@ -34,6 +34,7 @@ logged() {
 
 export CARGO_TERM_COLOR=never
 step cargo fmt --check
+step tests/supply.sh
 step cargo clippy --locked --all-targets --quiet -- -D warnings
 RUSTDOCFLAGS="-D warnings" step cargo doc --locked --no-deps --quiet
 logged tests cargo test --locked
