@@ -79,9 +79,8 @@ fn hold(name: &str, target: Target) {
 
 #[test]
 fn every_decoder_holds_over_its_seeds_and_their_changes() {
-    for (name, target) in ALL {
-        hold(name, target);
-    }
+    let broken = ALL.into_iter().filter(|(name, target)| std::panic::catch_unwind(|| hold(name, *target)).is_err());
+    assert_eq!(broken.map(|(name, _)| name).collect::<Vec<_>>(), [""; 0]);
 }
 
 #[test]

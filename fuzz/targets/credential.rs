@@ -21,6 +21,7 @@ pub fn credential(data: &[u8]) {
     if let Some(hash) = KEYS.recognise(text) {
         assert_eq!(hash, KeyHash::of(text));
         assert!(text.len() <= 32 + 44 && OTHER_KEYS.recognise(text).is_none(), "{text}");
+        assert!(text.bytes().rev().take(44).all(|byte| byte.is_ascii_digit() || byte.is_ascii_lowercase()), "{text}");
     }
     let (first, second) = halves(data);
     let [first, second] = [first, second].map(|half| std::str::from_utf8(half).unwrap_or_default());
