@@ -29,7 +29,7 @@ struct Envelope {
     payload: Payload,
 }
 
-/// The payload of a scheme. It has nothing beside these members, as when the payment was taken.
+/// The payload of a scheme.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Payload {
@@ -37,6 +37,7 @@ enum Payload {
     Svm(Svm),
 }
 
+/// It has nothing beside these members, as when the payment was taken.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Eip3009 {
@@ -53,8 +54,8 @@ struct Members {
     nonce: String,
 }
 
+/// It may have more members, as when the payment was taken.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Svm {
     transaction: String,
 }
