@@ -11,11 +11,14 @@ use percent_encoding::percent_decode_str;
 pub(super) fn readings(path: &str) -> impl Iterator<Item = String> {
     let wholes = [Some(path), before_query(path)].into_iter().flatten();
     let names = wholes.flat_map(|path| [Some(Cow::Borrowed(path)), without_parameters(path).map(Cow::Owned)]);
-    let stems = names.flatten().flat_map(|path| {
-        let stem = without_format(&path).map(str::to_owned);
-        [Some(path), stem.map(Cow::Owned)]
-    });
-    stems.flatten().map(|path| folded(&path))
+    names
+        .flatten()
+        .flat_map(|path| {
+            let whole = folded(&path);
+            let stem = without_format(&whole).map(folded);
+            [Some(whole), stem]
+        })
+        .flatten()
 }
 
 /// The spelling in which careless upstreams see a canonical path or a segment of one: they ignore letter case, blanks and
@@ -59,6 +62,7 @@ mod tests {
         let read = |path| readings(path).collect::<Vec<_>>();
         assert_eq!(read("/weather"), ["/weather"]);
         assert_eq!(read("/Weather.JSON/"), ["/weather.json", "/weather"]);
+        assert_eq!(read("/weather..x.."), ["/weather..x", "/weather"]);
         assert_eq!(read("/a%3Bx/b%3By"), ["/a;x/b;y", "/a/b"]);
         let all = read("/a.b%3Bx/c.json%3Fy%3Bz");
         for reading in ["/a.b;x/c.json?y;z", "/a.b/c.json", "/a.b;x/c.json", "/a.b;x/c", "/a.b/c"] {

@@ -58,7 +58,7 @@ impl Gateway {
             target: facts.target.as_str(),
             credentials: facts.credentials(market),
             payment: facts.payment.as_ref().map(http::HeaderValue::as_bytes),
-            client: facts.client,
+            client: facts.client.address,
         };
         let admitted = self.server.admit(market, call).await;
         crash_point!("call.admitted");

@@ -17,6 +17,28 @@ pub(super) struct Client {
     pub(super) address: Option<IpAddr>,
     /// Whether it speaks TLS.
     pub(super) secure: bool,
+    /// Whether a trusted proxy stands between.
+    pub(super) is_proxied: bool,
+}
+
+/// Whether a request header of this name is a proxy's word on its client. There are as many as there are makers of
+/// proxies; the gateway itself says the three that are understood everywhere.
+pub(super) fn is_proxys_word(name: &str) -> bool {
+    name.starts_with("x-forwarded-")
+        || matches!(
+            name,
+            "x-real-ip"
+                | "x-client-ip"
+                | "x-cluster-client-ip"
+                | "client-ip"
+                | "true-client-ip"
+                | "cf-connecting-ip"
+                | "cf-connecting-ipv6"
+                | "fastly-client-ip"
+                | "x-envoy-external-address"
+                | "x-appengine-user-ip"
+                | "x-azure-clientip"
+        )
 }
 
 impl Client {
@@ -24,7 +46,7 @@ impl Client {
     pub(super) fn of(session: &Session, trusted: &TrustedProxies) -> Self {
         let peer = session.client_addr().and_then(|address| address.as_inet()).map(SocketAddr::ip);
         let secure = session.digest().is_some_and(|digest| digest.ssl_digest.is_some());
-        let peer = Self { address: peer.map(|address| address.to_canonical()), secure };
+        let peer = Self { address: peer.map(|address| address.to_canonical()), secure, is_proxied: false };
         peer.behind(&session.req_header().headers, trusted)
     }
 
@@ -34,6 +56,7 @@ impl Client {
             Some(peer) if trusted.contains(peer) => Self {
                 address: Some(address_behind(peer, headers, trusted)),
                 secure: last(headers).unwrap_or(self.secure),
+                is_proxied: true,
             },
             _ => self,
         }
@@ -94,7 +117,8 @@ mod tests {
     }
 
     fn behind(peer: &str, lines: &[&str]) -> String {
-        let client = Client { address: Some(peer.parse::<IpAddr>().unwrap().to_canonical()), secure: false };
+        let client =
+            Client { address: Some(peer.parse::<IpAddr>().unwrap().to_canonical()), secure: false, is_proxied: false };
         client.behind(&headers(&FORWARDED_FOR, lines), &trusted()).address.unwrap().to_string()
     }
 
@@ -148,11 +172,11 @@ mod tests {
             assert_eq!(behind(peer, &["10.0.0.1", "10.0.0.2"]), own);
         }
         let secure = |peer: &str, secure| {
-            let client = Client { address: Some(peer.parse().unwrap()), secure };
+            let client = Client { address: Some(peer.parse().unwrap()), secure, is_proxied: false };
             client.behind(&headers(&FORWARDED_PROTO, &["https"]), &trusted()).secure
         };
         assert!(!secure("192.0.2.9", false) && secure("10.0.0.1", false));
-        let unknown = Client { address: None, secure: false };
+        let unknown = Client { address: None, secure: false, is_proxied: false };
         assert_eq!(unknown.behind(&headers(&FORWARDED_FOR, &["192.0.2.1"]), &trusted()), unknown);
     }
 

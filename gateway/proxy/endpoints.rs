@@ -106,7 +106,7 @@ impl Wording<'_> {
         {
             return answer.into();
         }
-        match server.purchase(market, &plan, payment.map(http::HeaderValue::as_bytes), facts.client).await {
+        match server.purchase(market, &plan, payment.map(http::HeaderValue::as_bytes), facts.client.address).await {
             Ok(sold) => Served { answer: self.sold(&sold), result: Some(Ok(Box::new(sold))) },
             Err(Denial::Shortfall(_)) if plan.is_withdrawn() && market.prices.plan(&plan.plan.name).is_none() => {
                 self.unknown_plan().into()

@@ -1,7 +1,5 @@
 //! What a request says of itself, read once and checked once. Whatever could be read in two ways is a [`BadRequest`].
 
-use std::net::IpAddr;
-
 use http::header::{
     ACCESS_CONTROL_REQUEST_METHOD, AsHeaderName, CONNECTION, CONTENT_LENGTH, HOST, HeaderName, ORIGIN,
     TRANSFER_ENCODING,
@@ -12,7 +10,7 @@ use pingora::proxy::Session;
 use zeroize::Zeroizing;
 
 use super::Snapshot;
-use super::client::Client;
+use super::client::{Client, is_proxys_word};
 use super::credential::{Credential, check_joined, credential, token};
 use super::headers::is_stripped;
 use super::query_key::{Shown, is_handshake};
@@ -38,10 +36,7 @@ pub(super) struct Facts {
     /// Whether a browser asks for leave to call from another origin.
     pub(super) preflight: bool,
     pub(super) from_browser: bool,
-    /// The client's address, as far as anybody is believed on it.
-    pub(super) client: Option<IpAddr>,
-    /// Whether the client speaks TLS, by the same authority.
-    pub(super) secure: bool,
+    pub(super) client: Client,
 }
 
 /// Why a request is refused before anybody asks what it costs.
@@ -121,8 +116,7 @@ impl Facts {
             preflight: *method == Method::OPTIONS && browser && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD),
             from_browser: browser,
             method: method.clone(),
-            client: client.address,
-            secure: client.secure,
+            client,
         })
     }
 }
@@ -202,6 +196,7 @@ fn check_underscores(headers: &HeaderMap, configured: [&[HeaderName]; 2]) -> Res
     let acts_on = |name: &str| {
         let dashed = name.replace(is_odd, "-");
         is_stripped(&dashed)
+            || is_proxys_word(&dashed)
             || WRITTEN.contains(&dashed.as_str())
             || configured.into_iter().flatten().any(|header| header.as_str() == dashed)
     };

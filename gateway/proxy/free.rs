@@ -23,7 +23,7 @@ impl Gateway {
         exchange: &mut Exchange,
     ) -> Option<Answer> {
         let key = facts.credential.as_ref().map(|credential| credential.key.as_str());
-        match self.server.may_call(market, key, facts.client) {
+        match self.server.may_call(market, key, facts.client.address) {
             Ok(()) => {
                 exchange.upstream = exchange.snapshot.as_ref().and_then(|all| all.upstreams.get("").cloned());
                 exchange.pass = Some(Pass::Free);

@@ -10,6 +10,7 @@ use http::header::{
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::{ErrorType, OrErr as _};
 
+use super::client::is_proxys_word;
 use super::facts::Facts;
 use super::upstream::Upstream;
 use crate::crash::crash_point;
@@ -95,7 +96,9 @@ pub(super) fn to_upstream(
     upstream: &Upstream,
     pass: &Pass,
 ) -> pingora::Result<()> {
-    names(&request.headers, is_stripped).iter().for_each(|name| drop(request.remove_header(name)));
+    // Only a proxy that is trusted is passed on with what it says beside the address.
+    let goes = |name: &str| is_stripped(name) || (!facts.client.is_proxied && is_proxys_word(name));
+    names(&request.headers, goes).iter().for_each(|name| drop(request.remove_header(name)));
     if let Some(credential) = facts.credential.as_ref().filter(|credential| credential.ours) {
         credential.headers.iter().for_each(|name| drop(request.remove_header(name)));
     }
@@ -106,8 +109,8 @@ pub(super) fn to_upstream(
     );
     request.insert_header(HOST, upstream.authority.clone())?;
     request.insert_header("X-Forwarded-Host", facts.host.clone())?;
-    request.insert_header("X-Forwarded-Proto", if facts.secure { HTTPS } else { HTTP })?;
-    match facts.client {
+    request.insert_header("X-Forwarded-Proto", if facts.client.secure { HTTPS } else { HTTP })?;
+    match facts.client.address {
         Some(client) => request.insert_header("X-Forwarded-For", written(client))?,
         None => drop(request.remove_header("X-Forwarded-For")),
     }
@@ -152,7 +155,7 @@ pub(super) fn from_upstream(response: &mut ResponseHeader) {
 }
 
 /// The names that are to go. One pass over what is there costs less than a look-up of each that may be.
-fn names(headers: &HeaderMap, goes: fn(&str) -> bool) -> Vec<HeaderName> {
+fn names(headers: &HeaderMap, goes: impl Fn(&str) -> bool) -> Vec<HeaderName> {
     headers.keys().filter(|name| goes(name.as_str())).cloned().collect()
 }
 

@@ -34,6 +34,7 @@ mod metering;
 mod panics;
 mod preflight;
 mod query_key;
+mod receive;
 mod reception;
 mod recovery;
 mod refusals;
@@ -56,7 +57,6 @@ use http::HeaderName;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::{Error, ErrorType, HttpPeer};
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
-use serde_json::json;
 
 pub use exchange::Exchange;
 pub use frames::{Frames, Passed};
@@ -64,18 +64,13 @@ pub use panics::watch_panics;
 pub use reception::{Entrance, Reception};
 pub use upstream::Upstream;
 
-use self::client::Client;
-use self::facts::{Facts, check_lost_length};
 use self::kept::Kept;
 use self::meter::UNPAID;
 use self::panics::{Panicked, caught};
-use self::preflight::preflight;
 use self::withheld::WITHHELD;
-use self::wording::Wording;
 use crate::config::{ConnectionsConfig, Secret, TrustedProxies};
 use crate::crash::crash_point;
 use crate::payment::{Chargeable, chargeable};
-use crate::pricing::{Found, Unlisted};
 use crate::resource_server::{Denial, Market, Pass, ResourceServer};
 use crate::telemetry::{Metrics, Outcome};
 
@@ -108,60 +103,6 @@ pub struct Gateway {
     pub server: Arc<ResourceServer>,
     /// Counters, and the number of running requests.
     pub metrics: Arc<Metrics>,
-}
-
-impl Gateway {
-    /// Answers a request, or lets it go upstream with a pass.
-    async fn receive(&self, session: &mut Session, exchange: &mut Exchange) -> pingora::Result<bool> {
-        let snapshot = self.live.load_full();
-        let market = Arc::clone(&snapshot.market);
-        exchange.snapshot = Some(Arc::clone(&snapshot));
-        exchange.in_flight = self.metrics.running.enter();
-        let wording = || Wording::new(&market, &self.server);
-        if exchange.in_flight.is_none() {
-            exchange.outcome = Some(Outcome::Refused);
-            let details = json!({ "reason": "shutting_down" });
-            let answer = wording().problem(503, "shutting_down", "The gateway is being stopped.", details);
-            return answer.with("Retry-After", "1").write(session, false).await.map(|()| true);
-        }
-        let client = Client::of(session, &snapshot.trusted_proxies);
-        let head = session.req_header();
-        let read = |()| Facts::read(head, client, &snapshot, &self.server);
-        let facts = match check_lost_length(session).and_then(read) {
-            Ok(facts) => facts,
-            Err(bad) => {
-                exchange.outcome = Some(Outcome::Refused);
-                return wording().bad_request(bad).write(session, false).await.map(|()| true);
-            }
-        };
-        if let Some(answer) = bounds::too_large(session, &snapshot, &wording()) {
-            exchange.outcome = Some(Outcome::Refused);
-            return answer.write(session, true).await.map(|()| true);
-        }
-        query_key::hide(session, &facts);
-        crash_point!("request.read");
-        let answer = match market.prices.find(&facts.method, facts.target.path()) {
-            Found::Endpoint(_) if facts.preflight => Some(preflight(session.req_header())),
-            Found::Endpoint(endpoint) => Some(self.serve(endpoint, &market, &facts, session, exchange).await),
-            Found::Unlisted if market.prices.unlisted == Unlisted::Deny => {
-                exchange.outcome = Some(Outcome::Refused);
-                let details = json!({ "reason": "unlisted_path" });
-                Some(wording().problem(404, "not_found", "There is nothing at this path.", details))
-            }
-            Found::Unlisted => self.admit_unlisted(&market, &facts, exchange),
-            Found::Route(route) if facts.preflight && !route.access.is_free() => Some(preflight(session.req_header())),
-            Found::Route(route) => self.admit(&market, route, &facts, exchange).await,
-        };
-        exchange.facts = Some(facts);
-        match answer {
-            Some(answer) => answer.write(session, true).await.map(|()| true),
-            None => {
-                // An interim answer would go out before the settlement does.
-                session.set_ignore_info_resp(exchange.is_metered());
-                Ok(false)
-            }
-        }
-    }
 }
 
 #[async_trait]

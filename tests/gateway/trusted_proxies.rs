@@ -74,6 +74,45 @@ fn nobody_else_is() {
     }
 }
 
+/// Upstreams believe more names than anybody can count, so what is not in the list is a matter of the two that agree on it.
+#[test]
+fn no_other_word_on_a_client_is_passed_on_but_a_proxys() {
+    let words = [
+        "X-Real-IP",
+        "X-Client-IP",
+        "True-Client-IP",
+        "CF-Connecting-IP",
+        "X-Forwarded-Prefix",
+        "X-Forwarded-Port",
+        "X-Forwarded-Anything",
+    ];
+    let headers = words.map(|name| (name, "192.0.2.9"));
+    for (trusted, passes) in [("", false), ("\"10.0.0.0/8\"", false), ("\"127.0.0.1\"", true)] {
+        let world = trusting(trusted);
+        assert_eq!(world.get("/free", &headers).status, 200);
+        let head = world.upstream.last().head;
+        for name in words {
+            assert_eq!(head.has(&name.to_ascii_lowercase()), passes, "{trusted} {name}");
+        }
+        assert_eq!(world.get("/free", &[("X_Real_IP", "192.0.2.9")]).status, 400);
+    }
+}
+
+#[test]
+fn a_trusted_proxy_has_as_many_connections_as_its_clients() {
+    for (trusted, served) in [("", 2), ("\"127.0.0.1\"", 6)] {
+        let routes = format!("{ROUTES}\n[connections]\nper_address = 2\n");
+        let server = format!("unlisted = \"deny\"\ntrusted_proxies = [{trusted}]");
+        let world = Setup { server: &server, routes: &routes, ..Setup::default() }.start();
+        let mut wires: Vec<_> = (0..6).map(|_| world.wire()).collect();
+        let answered = wires.iter_mut().filter_map(|wire| {
+            wire.send("GET /free HTTP/1.1\r\nHost: api.example.com\r\n\r\n");
+            wire.try_answer()
+        });
+        assert_eq!(answered.count(), served, "{trusted}");
+    }
+}
+
 #[test]
 fn what_is_counted_by_address_is_counted_by_the_one_that_is_believed() {
     let world = trusting("\"127.0.0.1\"");

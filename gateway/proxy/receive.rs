@@ -1,0 +1,69 @@
+//! A request's way from its head to a pass, or to an answer of ours.
+
+use std::sync::Arc;
+
+use pingora::proxy::Session;
+use serde_json::json;
+
+use super::client::Client;
+use super::facts::{Facts, check_lost_length};
+use super::preflight::preflight;
+use super::wording::Wording;
+use super::{Exchange, Gateway, bounds, query_key};
+use crate::crash::crash_point;
+use crate::pricing::{Found, Unlisted};
+use crate::telemetry::Outcome;
+
+impl Gateway {
+    /// Answers a request, or lets it go upstream with a pass.
+    pub(super) async fn receive(&self, session: &mut Session, exchange: &mut Exchange) -> pingora::Result<bool> {
+        let snapshot = self.live.load_full();
+        let market = Arc::clone(&snapshot.market);
+        exchange.snapshot = Some(Arc::clone(&snapshot));
+        exchange.in_flight = self.metrics.running.enter();
+        let wording = || Wording::new(&market, &self.server);
+        if exchange.in_flight.is_none() {
+            exchange.outcome = Some(Outcome::Refused);
+            let details = json!({ "reason": "shutting_down" });
+            let answer = wording().problem(503, "shutting_down", "The gateway is being stopped.", details);
+            return answer.with("Retry-After", "1").write(session, false).await.map(|()| true);
+        }
+        let client = Client::of(session, &snapshot.trusted_proxies);
+        let head = session.req_header();
+        let read = |()| Facts::read(head, client, &snapshot, &self.server);
+        let facts = match check_lost_length(session).and_then(read) {
+            Ok(facts) => facts,
+            Err(bad) => {
+                exchange.outcome = Some(Outcome::Refused);
+                return wording().bad_request(bad).write(session, false).await.map(|()| true);
+            }
+        };
+        if let Some(answer) = bounds::too_large(session, &snapshot, &wording()) {
+            exchange.outcome = Some(Outcome::Refused);
+            return answer.write(session, true).await.map(|()| true);
+        }
+        query_key::hide(session, &facts);
+        crash_point!("request.read");
+        let answer = match market.prices.find(&facts.method, facts.target.path()) {
+            Found::Endpoint(_) if facts.preflight => Some(preflight(session.req_header())),
+            Found::Endpoint(endpoint) => Some(self.serve(endpoint, &market, &facts, session, exchange).await),
+            Found::Unlisted if market.prices.unlisted == Unlisted::Deny => {
+                exchange.outcome = Some(Outcome::Refused);
+                let details = json!({ "reason": "unlisted_path" });
+                Some(wording().problem(404, "not_found", "There is nothing at this path.", details))
+            }
+            Found::Unlisted => self.admit_unlisted(&market, &facts, exchange),
+            Found::Route(route) if facts.preflight && !route.access.is_free() => Some(preflight(session.req_header())),
+            Found::Route(route) => self.admit(&market, route, &facts, exchange).await,
+        };
+        exchange.facts = Some(facts);
+        match answer {
+            Some(answer) => answer.write(session, true).await.map(|()| true),
+            None => {
+                // An interim answer would go out before the settlement does.
+                session.set_ignore_info_resp(exchange.is_metered());
+                Ok(false)
+            }
+        }
+    }
+}
