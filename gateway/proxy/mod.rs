@@ -47,12 +47,14 @@ mod withheld;
 mod wording;
 
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use http::HeaderName;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::{Error, ErrorType, HttpPeer};
@@ -66,7 +68,6 @@ pub use upstream::Upstream;
 
 use self::kept::Kept;
 use self::meter::UNPAID;
-use self::panics::{Panicked, caught};
 use self::withheld::WITHHELD;
 use crate::config::{ConnectionsConfig, Secret, TrustedProxies};
 use crate::crash::crash_point;
@@ -115,9 +116,10 @@ impl ProxyHttp for Gateway {
 
     async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> pingora::Result<bool> {
         exchange.begin_turn(session);
-        match caught(Box::pin(self.receive(session, exchange))).await {
+        let receiving = AssertUnwindSafe(Box::pin(self.receive(session, exchange)));
+        match receiving.catch_unwind().await {
             Ok(received) => received,
-            Err(Panicked) => self.give_up(session, exchange).await.map(|()| true),
+            Err(_) => self.give_up(session, exchange).await.map(|()| true),
         }
     }
 

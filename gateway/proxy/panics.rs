@@ -1,8 +1,5 @@
 //! A defect of ours that ends one request must end no other, let nothing through, and tell nobody's secrets.
 
-use std::future::{Future, poll_fn};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
 use std::sync::Arc;
 
 use pingora::prelude::{Error, ErrorType};
@@ -13,10 +10,6 @@ use super::wording::Wording;
 use super::{Exchange, Gateway};
 use crate::telemetry::{Metrics, Outcome};
 
-/// The work panicked; the hook has counted it and said where.
-#[derive(Debug)]
-pub(super) struct Panicked;
-
 /// Counts panics from now on, and logs where they happen. What they say is left out: it may be a client's data.
 pub fn watch_panics(metrics: Arc<Metrics>) {
     std::panic::set_hook(Box::new(move |panic| {
@@ -24,15 +17,6 @@ pub fn watch_panics(metrics: Arc<Metrics>) {
         let at = panic.location().map(ToString::to_string).unwrap_or_default();
         tracing::error!(at, "a defect of the gateway has ended a request or a task; please report it");
     }));
-}
-
-/// Does the work, and survives its panic. Whatever the work had borrowed may be half done: it is to be let go.
-pub(super) async fn caught<T>(mut work: Pin<Box<impl Future<Output = T>>>) -> Result<T, Panicked> {
-    poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))) {
-        Ok(poll) => poll.map(Ok),
-        Err(_) => std::task::Poll::Ready(Err(Panicked)),
-    })
-    .await
 }
 
 impl Gateway {
@@ -48,20 +32,5 @@ impl Gateway {
         let details = json!({ "reason": "internal_error" });
         let answer = Wording::new(&market, &self.server).problem(500, "internal_error", "The gateway failed.", details);
         answer.write(session, false).await
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_panic_ends_the_work_and_not_the_task() {
-        assert!(matches!(caught(Box::pin(async { 7 })).await, Ok(7)));
-        let work = async {
-            tokio::task::yield_now().await;
-            assert_eq!(1, 2, "a secret");
-        };
-        assert!(caught(Box::pin(work)).await.is_err());
     }
 }
