@@ -145,6 +145,10 @@ impl Gateway {
             price = "$1"
             units = 1000
             duration = "30d"
+
+            # A facilitator that refuses for fun is not the buyer's fault, and the buyer has to come to an end.
+            [limits]
+            strikes = {{ count = 1000, per = "10m" }}
             "#
         )
     }
