@@ -268,3 +268,39 @@ fn what_is_written_is_read() {
     assert!(jwt.public_key.reveal().starts_with("-----BEGIN"));
     assert_eq!((&*jwt.claim, jwt.audience.as_deref(), jwt.issuer), ("sub", Some("api"), None));
 }
+
+#[test]
+fn a_checked_configuration_prints_no_secret() {
+    const MARK: &str = "mark-of-a-secret-0123456789abcdef0123456789";
+    // 32 bytes, in base64.
+    const SIGNING: &str = "whsec_bWFyay1vZi10aGUtd2ViaG9vay0wMTIzNDU2Nzg5YWI=";
+    let env = |name: &str| match name {
+        "URL" => Some(format!("https://rpc.example/{MARK}?key={MARK}")),
+        "SIGNING" => Some(SIGNING.to_owned()),
+        _ => Some(MARK.to_owned()),
+    };
+    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("config/smallest.toml")).unwrap();
+    let text = text.replace("[server]\n", "[server]\nadmin_token = { env = \"A\" }\n");
+    let more = r#"
+        [upstream.headers]
+        X-Upstream-Secret = { env = "A" }
+        [facilitator.headers]
+        Authorization = { env = "A" }
+        [networks.base-sepolia]
+        rpc_url = { env = "URL" }
+        [store]
+        secret = { env = "A" }
+        [screening.http]
+        url = "https://screener.example"
+        headers = { Authorization = { env = "A" } }
+        [webhook]
+        url = "https://hook.example"
+        secret = { env = "SIGNING" }
+    "#;
+    let loaded = parse(&(text + more), "a.toml", Path::new("."), &env).unwrap_or_else(|problems| panic!("{problems}"));
+    let printed = format!("{loaded:?} {:#?}", loaded.config);
+    for secret in [MARK, SIGNING, "mark-of-the-webhook", "109, 97, 114, 107"] {
+        assert!(!printed.contains(secret), "{secret} is in {printed}");
+    }
+    assert!(printed.contains("x-upstream-secret") && printed.contains("screener.example"), "{printed}");
+}

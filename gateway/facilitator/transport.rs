@@ -67,7 +67,6 @@ impl Endpoint {
 }
 
 /// One exchange.
-#[derive(Debug)]
 pub(super) struct Call {
     pub(super) endpoint: Endpoint,
     pub(super) body: Bytes,

@@ -23,7 +23,7 @@ sol! {
 /// The scheme's payload as it stands on the wire: all numbers are strings.
 ///
 /// It has nothing beside these two: a facilitator that finds another method's members would settle those.
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Payload {
     signature: String,

@@ -38,7 +38,7 @@ sol! {
 
 /// The scheme's payload as it stands on the wire, with nothing beside it that a facilitator could take for another
 /// method's.
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct Payload {
     signature: String,

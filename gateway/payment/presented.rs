@@ -18,8 +18,9 @@ use crate::x402::{Version, codec, v1, v2};
 const SETTLE_MARGIN_S: u64 = 6;
 
 /// A payment that a client sent for an offer, matched with our terms and checked as far as that is possible here.
-/// From here on nothing knows which header or version it came by, but for the facilitator's calls.
-#[derive(Debug, Clone)]
+/// From here on nothing knows which header or version it came by, but for the facilitator's calls. Its `Debug` form
+/// shows nothing that a repeat could be made with.
+#[derive(Clone)]
 pub struct Presented {
     /// Which payment it is.
     pub id: PaymentId,
@@ -53,6 +54,14 @@ pub struct Window {
     pub valid_after: u64,
     /// It is good earlier than this. `u64::MAX` where only the chain knows.
     pub valid_before: u64,
+}
+
+impl std::fmt::Debug for Presented {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let shown = &mut f.debug_struct("Presented");
+        shown.field("id", &self.id).field("offer", &self.offer).field("payer", &self.payer);
+        shown.field("version", &self.version).field("late", &self.late).finish_non_exhaustive()
+    }
 }
 
 /// The terms that a payment is on.

@@ -23,13 +23,19 @@ const TIME_BYTES: usize = 5;
 const MAC_BYTES: usize = 16;
 const TOKEN_BYTES: usize = RANDOM_BYTES + TIME_BYTES + MAC_BYTES;
 
-/// A quote that was found genuine.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A quote that was found genuine. Its `Debug` form does not show the token: with it a repeat is its buyer's.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Quote {
     /// The token, as it goes into the ledger.
     pub token: String,
     /// When it was given, in seconds of Unix time.
     pub issued_at: u64,
+}
+
+impl std::fmt::Debug for Quote {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Quote").field("issued_at", &self.issued_at).finish_non_exhaustive()
+    }
 }
 
 /// Gives quotes and recognises them.

@@ -14,7 +14,7 @@ const TRANSACTION_BYTES_MAX: usize = 1232;
 const SIGNATURE_BYTES: usize = 64;
 
 /// The scheme's payload as it stands on the wire.
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 pub(super) struct Payload {
     transaction: String,
 }

@@ -20,14 +20,20 @@ const DRAIN_WAIT_MAX: Duration = Duration::from_secs(1);
 const BODY_BYTES_MAX: usize = 16 * 1024;
 const BODY_WAIT_MAX: Duration = Duration::from_secs(10);
 
-/// Status, headers and body.
-#[derive(Debug, Clone)]
+/// Status, headers and body. Its `Debug` form shows neither headers nor body: a buyer's key is in one.
+#[derive(Clone)]
 pub(super) struct Answer {
     pub(super) status: StatusCode,
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
     pub(super) body: Bytes,
     /// Whether the gateway made it up: then it is JSON, for nobody else, and readable from any origin.
     pub(super) is_ours: bool,
+}
+
+impl std::fmt::Debug for Answer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Answer").field("status", &self.status).finish_non_exhaustive()
+    }
 }
 
 impl Answer {

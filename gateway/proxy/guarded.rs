@@ -28,8 +28,7 @@ const TOO_SLOW: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nC
 const TOO_LARGE: &[u8] =
     b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 
-/// A connection and its guard.
-#[derive(Debug)]
+/// A connection and its guard. Its `Debug` form does not show the bytes that were read already: they may hold a key.
 pub(super) struct Guarded<S> {
     inner: S,
     line: Arc<Line>,
@@ -44,6 +43,12 @@ pub(super) struct Guarded<S> {
     writing: Alarm,
     /// Since when the client has taken nothing of what there is to write.
     stalled: Option<Instant>,
+}
+
+impl<S: std::fmt::Debug> std::fmt::Debug for Guarded<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Guarded").field("inner", &self.inner).field("line", &self.line).finish_non_exhaustive()
+    }
 }
 
 /// A timer that is set again only when it must ring earlier than it would, or has rung.

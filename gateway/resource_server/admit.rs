@@ -14,7 +14,7 @@ use crate::store::StoredResponse;
 use crate::x402::facilitator::SettleResponse;
 
 /// A request for a route, as far as money is concerned.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Call<'a> {
     /// The route that was found.
     pub route: &'a Arc<Route>,

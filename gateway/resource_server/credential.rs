@@ -10,8 +10,8 @@ use crate::plans::{Allowance, HolderId, KeyHash, Units, allow};
 use crate::pricing::{Metering, Route};
 
 /// What a request has to show for itself, beside a payment. They are tried in this order, and the first that opens
-/// something counts.
-#[derive(Debug, Clone, Copy, Default)]
+/// something counts. Its `Debug` form says which are there.
+#[derive(Clone, Copy, Default)]
 pub struct Credentials<'a> {
     /// A wallet's sign-in.
     pub sign_in: Option<&'a SignIn>,
@@ -27,6 +27,13 @@ enum Unfit {
     Short(Shortfall),
     /// It is not what it says it is: 401 with this scheme.
     Malformed(&'static str, Refused),
+}
+
+impl std::fmt::Debug for Credentials<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let there = [("sign_in", self.sign_in.is_some()), ("key", self.key.is_some()), ("token", self.token.is_some())];
+        f.debug_set().entries(there.iter().filter(|(_, is_there)| *is_there).map(|(name, _)| name)).finish()
+    }
 }
 
 impl Credentials<'_> {

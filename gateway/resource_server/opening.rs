@@ -103,6 +103,14 @@ impl Shop {
     }
 }
 
+#[test]
+fn credentials_are_not_printed() {
+    let sign_in = SignIn::Header("mark-of-a-wallet".to_owned());
+    let all = Credentials { sign_in: Some(&sign_in), key: Some("mark-of-a-key"), token: Some("mark-of-a-token") };
+    assert_eq!(format!("{all:?}"), r#"{"sign_in", "key", "token"}"#);
+    assert_eq!(format!("{:?}", Credentials { key: None, ..all }), r#"{"sign_in", "token"}"#);
+}
+
 #[tokio::test]
 async fn a_wallet_that_signs_in_spends_what_it_bought() {
     let shop = shop().await;

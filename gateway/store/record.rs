@@ -9,8 +9,8 @@ use crate::plans::{Key, KeyHash, OnRepurchase, Subscription};
 use crate::pricing::OfferKey;
 use crate::x402::facilitator::{FacilitatorRequest, SettleResponse};
 
-/// What the ledger has of a payment.
-#[derive(Debug, Clone)]
+/// What the ledger has of a payment. Its `Debug` form shows nothing that a repeat could be made with.
+#[derive(Clone)]
 pub struct Record {
     /// Which payment.
     pub id: PaymentId,
@@ -52,6 +52,14 @@ pub struct Record {
     pub receipt: Option<SettleResponse>,
     /// When it was first written.
     pub created_at: SystemTime,
+}
+
+impl std::fmt::Debug for Record {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let shown = &mut f.debug_struct("Record");
+        shown.field("id", &self.id).field("state", &self.state).field("offer", &self.offer).field("payer", &self.payer);
+        shown.field("attempts", &self.attempts).field("reason", &self.reason).finish_non_exhaustive()
+    }
 }
 
 /// Why nobody knows what became of a payment, and what comes next.

@@ -8,8 +8,9 @@ use serde_json::{Map, Value};
 
 /// The body of `/verify` and `/settle`: one envelope for both protocol versions, with that version's objects inside.
 ///
-/// It is kept as text, since a settlement whose outcome is unknown is asked for again with identical bytes.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// It is kept as text, since a settlement whose outcome is unknown is asked for again with identical bytes. Its `Debug`
+/// form shows none of it, since whoever has the payment can put it on the chain.
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FacilitatorRequest {
     /// The payment's version.
@@ -18,6 +19,12 @@ pub struct FacilitatorRequest {
     pub payment_payload: Box<RawValue>,
     /// Our terms; never the client's echo.
     pub payment_requirements: Box<RawValue>,
+}
+
+impl std::fmt::Debug for FacilitatorRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FacilitatorRequest").field("x402_version", &self.x402_version).finish_non_exhaustive()
+    }
 }
 
 /// The answer of `/verify`.

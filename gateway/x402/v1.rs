@@ -37,7 +37,7 @@ pub struct PaymentRequirements {
 }
 
 /// A payment as the client sends it, and as the facilitator gets it.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PaymentPayload<'a> {
     /// Always 1.

@@ -63,7 +63,7 @@ pub struct PaymentRequirements {
 }
 
 /// A payment as the client sends it. The scheme's own data stay unread here.
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PaymentPayload<'a> {
     /// Echo of the challenge's `resource`; the client's word, never used to decide anything.
@@ -80,7 +80,7 @@ pub struct PaymentPayload<'a> {
 }
 
 /// A payment as the facilitator gets it: with our own requirements in place of the echo.
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ForwardedPayload<'a> {
     /// Always 2.

@@ -17,8 +17,8 @@ pub struct Proved {
     pub ends_at: u64,
 }
 
-/// What a signature proves.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What a signature proves. Its `Debug` form does not show the signature.
+#[derive(Clone, PartialEq, Eq)]
 pub enum Proof {
     /// The account's own key signed.
     Proved(Proved),
@@ -32,6 +32,16 @@ pub enum Proof {
         /// As it was sent.
         signature: Vec<u8>,
     },
+}
+
+impl std::fmt::Debug for Proof {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let name = match self {
+            Self::Proved(_) => "Proved",
+            Self::NeedsChain { .. } => "NeedsChain",
+        };
+        f.debug_tuple(name).field(self.claimed()).finish()
+    }
 }
 
 impl Proof {

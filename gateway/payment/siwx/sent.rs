@@ -17,7 +17,6 @@ pub enum SignIn {
 }
 
 /// A message with its signature.
-#[derive(Debug)]
 pub(super) struct Signed {
     pub(super) message: Message,
     pub(super) form: Form,

@@ -41,6 +41,17 @@ fn token(message: &str, signature: &str) -> SignIn {
     SignIn::Authorization(format!("{}.{signature}", codec::encode_bytes(message.as_bytes())))
 }
 
+#[test]
+fn a_sign_in_is_not_printed() {
+    let sent = header(&payload("evm_full"));
+    let Ok(Proof::Proved(account)) = prove_at(&sent, NOW) else { panic!("the vector is good") };
+    let of_a_contract = Proof::NeedsChain { account, digest: [0; 32], signature: vec![0xab; 65] };
+    let printed = format!("{sent:?} {of_a_contract:?}");
+    for secret in [text("evm_full", "header"), format!("{:?}", [0xab_u8])] {
+        assert!(!printed.contains(secret.trim_matches(['[', ']'])), "{printed}");
+    }
+}
+
 /// What comes of a proof: the account, `contract?`, or why not.
 pub(super) fn outcome(sent: &SignIn, now: u64) -> String {
     match prove_at(sent, now) {

@@ -204,9 +204,20 @@ fn may_follow(before: Option<State>, after: Option<State>) -> bool {
 fn claimed(outcome: ClaimOutcome) -> (String, Option<Claim>) {
     match outcome {
         ClaimOutcome::New(claim) => ("new".to_owned(), Some(claim)),
-        ClaimOutcome::Recorded(claim, record) => (format!("{record:?}"), Some(claim)),
+        ClaimOutcome::Recorded(claim, record) => (whole(&record), Some(claim)),
         ClaimOutcome::InFlight(_) => ("in flight".to_owned(), None),
     }
+}
+
+/// All of a record, as text: its own `Debug` form leaves out what is nobody's business.
+fn whole(record: &Record) -> String {
+    let Record { id, state, offer, goods, quote, identifier, request, network, chain, asset, amount, .. } = record;
+    let Record { pay_to, payer, since, valid_before, transaction_hint, attempts, reason, receipt, created_at, .. } =
+        record;
+    let sent =
+        (quote, identifier, serde_json::to_string(request).unwrap(), network, chain, asset, amount, pay_to, payer);
+    let ended = (since, valid_before, transaction_hint, attempts, reason, receipt, created_at);
+    format!("{id:?} {state:?} {offer:?} {goods:?} {sent:?} {ended:?}")
 }
 
 /// Makes a move in one store, and gives its answer as text.
@@ -330,6 +341,7 @@ async fn seen<S: Ledger + KeyStore>(store: &S, now: SystemTime) -> String {
         let id = SubscriptionId::of_payment(presented.id.as_str());
         let record = store.record(&presented.id).await.unwrap();
         let response = store.response(&presented.id, now).await.unwrap();
+        let record = record.as_ref().map(whole);
         seen += &format!("{record:?}\n{response:?}\n{:?}\n", store.subscription(&id).await.unwrap());
     }
     for key in [0, 1, 2, 3, 9, 20, 21, 22] {

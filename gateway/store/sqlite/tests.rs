@@ -97,6 +97,20 @@ async fn everything_of_a_payment_survives_the_process() {
 }
 
 #[tokio::test]
+async fn what_a_repeat_needs_is_not_printed() {
+    let (fixture, presented) = (Fixture::new().await, Presented { identifier: Some("order_7".into()), ..payment(1) });
+    fixture.settling(&presented).await.unwrap();
+    let record = fixture.record(&presented).await.unwrap();
+    let payload: serde_json::Value = serde_json::from_str(presented.request.payment_payload.get()).unwrap();
+    let signature = payload["payload"]["signature"].as_str().unwrap();
+    let printed = format!("{presented:?} {record:?} {:?}", record.request);
+    for secret in [signature, record.quote.as_deref().unwrap(), record.identifier.as_deref().unwrap()] {
+        assert!(secret.len() > 6 && !printed.contains(secret), "{secret} is in {printed}");
+    }
+    assert!(printed.contains(record.id.as_str()), "{printed}");
+}
+
+#[tokio::test]
 async fn after_a_crash_what_was_settling_is_unknown_and_due() {
     let mut fixture = Fixture::new().await;
     for (nonce, step) in [(1, "settling"), (2, "unknown"), (3, "settled"), (4, "voided")] {
