@@ -105,6 +105,9 @@ pub(super) async fn settled(
     }
 }
 
+/// The request stays, with its signature. Who reads the books could put it on the chain until its authorization ends, but
+/// just as long the word that voided it may turn out wrong: then the payment is unknown, and asking for it again takes
+/// the same bytes. After that end the signature is worth nothing to anybody. Where it is settled it is public.
 pub(super) async fn voided(
     connection: &mut SqliteConnection,
     id: &PaymentId,
