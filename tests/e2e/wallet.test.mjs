@@ -1,10 +1,10 @@
 // A lost API key comes back to the wallet that paid, by x402's sign-in-with-x. The message is viem's own EIP-4361.
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { createSiweMessage } from "viem/siwe";
 import { assertPaidOnce } from "./lib/asserts.mjs";
-import { challengeOf, encode, headersOf, paidHeaders, sign } from "./lib/payment.mjs";
+import { challengeOf, headersOf, paidHeaders, sign } from "./lib/payment.mjs";
 import { withKey } from "./lib/plan.mjs";
+import { signInHeader } from "./lib/siwx.mjs";
 import { startWorld } from "./lib/world.mjs";
 
 const TABLES = `
@@ -26,6 +26,8 @@ before(async () => {
   status = `${world.url}/x402/status`;
 });
 after(() => world?.stop());
+
+const signedIn = (...who) => signInHeader(trial, ...who);
 
 describe("a wallet that bought a plan", () => {
   test("gets the key again at both places, and pays once", async () => {
@@ -76,13 +78,3 @@ describe("a payment-identifier", () => {
     await assertPaidOnce(world, payer, 50_000n);
   });
 });
-
-/** The header of a sign-in with what the challenge says; `changed` parts are signed too, `address` is only claimed. */
-async function signedIn(payer, changed = {}, address = payer.address) {
-  const { info, supportedChains } = (await challengeOf(trial)).extensions["sign-in-with-x"];
-  const [{ chainId, type }] = supportedChains;
-  const said = { ...info, ...changed, address, chainId, type };
-  const message = createSiweMessage({ ...said, chainId: 8453, issuedAt: new Date(info.issuedAt) });
-  const signature = await payer.account.signMessage({ message });
-  return { "SIGN-IN-WITH-X": encode({ ...said, signature }) };
-}

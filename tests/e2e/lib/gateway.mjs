@@ -11,9 +11,11 @@ const READY_WITHIN_MS = 15_000;
 
 /**
  * Starts the gateway. `tables` is the part of the configuration that a test is about (routes, plans, …),
- * as TOML; the rest is filled in here, and `facilitatorKeys` replace the defaults below.
+ * as TOML; the rest is filled in here, and `facilitatorKeys` and `storeSecret` replace the defaults below.
  */
-export async function startGateway({ upstream, facilitator, payTo, tables, unlisted = "free", facilitatorKeys = {}, env = {} }) {
+export async function startGateway(options) {
+  const { upstream, facilitator, payTo, tables, storeSecret } = options;
+  const { unlisted = "free", facilitatorKeys = {}, env = {} } = options;
   const dir = mkdtempSync(path.join(os.tmpdir(), "tollgate-e2e-"));
   const cleanUp = () => process.env.TOLLGATE_TEST_KEEP || rmSync(dir, { recursive: true, force: true });
   process.once("exit", cleanUp);
@@ -34,7 +36,7 @@ ${table("facilitator", { url: facilitator.url, verify_timeout: "5s", settle_time
 ${table("pay_to", { base: payTo })}
 [store]
 url    = ${JSON.stringify(`sqlite:${dir}/tollgate.db`)}
-secret = { file = ${JSON.stringify(`${dir}/tollgate.secret`)} }
+secret = ${storeSecret ?? `{ file = ${JSON.stringify(`${dir}/tollgate.secret`)} }`}
 `;
   let current = tables;
   let child;
@@ -42,7 +44,9 @@ secret = { file = ${JSON.stringify(`${dir}/tollgate.secret`)} }
 
   const gateway = {
     url,
+    adminUrl,
     dir,
+    file,
     wsUrl: url.replace("http", "ws"),
     /** Everything that the gateway has printed, over all its starts. */
     log: () => earlierOutput + child.output,

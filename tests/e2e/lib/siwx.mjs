@@ -1,5 +1,6 @@
 // A wallet's sign-in as a token for many requests: `Authorization: SIWX base64(message).signature`.
 import { createSiweMessage, generateSiweNonce } from "viem/siwe";
+import { challengeOf, encode } from "./payment.mjs";
 
 const HOUR_MS = 3_600_000;
 
@@ -28,3 +29,14 @@ export async function signedBy(payer, message) {
 
 /** Request options with a good token. */
 export const signIn = (world, payer) => signedBy(payer, siwxMessage(world, payer));
+
+/** The header of a sign-in for one request, with what the challenge at `url` says; `changed` parts are signed too,
+ * `address` is only claimed. */
+export async function signInHeader(url, payer, changed = {}, address = payer.address) {
+  const { info, supportedChains } = (await challengeOf(url)).extensions["sign-in-with-x"];
+  const [{ chainId, type }] = supportedChains;
+  const said = { ...info, ...changed, address, chainId, type };
+  const message = createSiweMessage({ ...said, chainId: 8453, issuedAt: new Date(info.issuedAt) });
+  const signature = await payer.account.signMessage({ message });
+  return { "SIGN-IN-WITH-X": encode({ ...said, signature }) };
+}
