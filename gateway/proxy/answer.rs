@@ -140,3 +140,16 @@ async fn drain(session: &mut Session) -> bool {
     };
     tokio::time::timeout(DRAIN_WAIT_MAX, to_its_end).await.unwrap_or(false)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sold_key_is_not_printed() {
+        let headers = vec![(CONTENT_TYPE, HeaderValue::from_static("mark-of-a-header"))];
+        let body = Bytes::from_static(b"{\"apiKey\":\"tg_live_1\"}");
+        let printed = format!("{:?}", Answer { status: StatusCode::OK, headers, body, is_ours: true });
+        assert_eq!(printed, "Answer { status: 200, .. }");
+    }
+}

@@ -260,3 +260,27 @@ impl<S: IO> GetSocketDigest for Guarded<S> {
         self.inner.get_socket_digest()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::ConnectionsConfig;
+
+    #[test]
+    fn what_a_client_sent_is_not_printed() {
+        let head = Box::new(ResponseHeader::build(200, Some(0)).unwrap());
+        let guarded = Guarded {
+            inner: "a socket",
+            line: Arc::new(Line::new(ConnectionsConfig::default(), false, Instant::now())),
+            metrics: Arc::new(Metrics::new().unwrap()),
+            digest: Arc::new(ProxyDigest::new(head, None)),
+            peeked: Bytes::from_static(b"X-API-KEY: tg_live_1"),
+            farewell: Bytes::new(),
+            reading: Alarm::default(),
+            writing: Alarm::default(),
+            stalled: None,
+        };
+        let printed = format!("{guarded:?}");
+        assert!(printed.contains("a socket") && !printed.contains("tg_live"), "{printed}");
+    }
+}
