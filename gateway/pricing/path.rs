@@ -71,6 +71,10 @@ impl Target {
             text.push('?');
             push_query(&mut text, query)?;
         }
+        // What is encoded on the way takes three bytes for one.
+        if text.len() > TARGET_BYTES_MAX {
+            return Err(PathError::TooLong);
+        }
         Ok(Self { text, path_len })
     }
 
@@ -292,7 +296,9 @@ mod tests {
         ] {
             assert_eq!(canonical(raw), Err(error), "{raw}");
         }
-        assert_eq!(canonical(&format!("/{}", "a".repeat(9000))), Err(PathError::TooLong));
+        for long in ["a".repeat(9000), "[".repeat(3000), format!("?{}", "<".repeat(3000))] {
+            assert_eq!(canonical(&format!("/{long}")), Err(PathError::TooLong));
+        }
     }
 
     proptest! {
