@@ -14,6 +14,14 @@ use crate::x402::facilitator::SettleResponse;
 /// How long a repeat waits while the first one's answer leaves and is noted.
 const NOTING_WAIT: Duration = Duration::from_secs(1);
 
+/// What a payment's presentation may do.
+pub(super) enum Turn {
+    /// Work on it, with what the ledger has of it.
+    Mine(Claim, Option<Box<Record>>),
+    /// Tell what came of it. It is delivered, which is final, so nobody needs to be kept from it.
+    Over(Box<Record>),
+}
+
 impl ResourceServer {
     /// Claims a payment for a call and has it verified, or settled if the route settles first.
     pub(super) async fn charge(
@@ -22,11 +30,14 @@ impl ResourceServer {
         presented: Presented,
         wanted: Wanted,
     ) -> Result<Admitted, Denial> {
-        let (claim, record) = self.claim(market, &presented, Duration::ZERO).await?;
+        let (claim, record) = match self.claim(market, &presented, Duration::ZERO).await? {
+            Turn::Mine(claim, record) => (claim, record),
+            Turn::Over(record) => return self.recover_call(market, presented, &wanted, None, *record).await,
+        };
         crash_point!("claim.taken");
         let voided = record.as_deref().is_some_and(is_voided_on_trust);
         if let Some(record) = record.filter(|record| record.state != State::Voided) {
-            return self.recover_call(market, presented, &wanted, claim, *record).await;
+            return self.recover_call(market, presented, &wanted, Some(claim), *record).await;
         }
         let id = presented.id.clone();
         let claimed = Claimed::new(presented, wanted.goods, claim).map_err(not_taken)?;
@@ -50,25 +61,27 @@ impl ResourceServer {
 
     /// Takes a payment for oneself, with what the ledger has of it. While the first one is at work a repeat waits for
     /// `patience`; longer if its result is near. A payment without a quote is not known to be the same buyer's, so it
-    /// does not wait.
+    /// does not wait. What is delivered is only read from then on, by any number of repeats at once: one after the
+    /// other, many would wait in vain.
     pub(super) async fn claim(
         &self,
         market: &Market,
         presented: &Presented,
         patience: Duration,
-    ) -> Result<(Claim, Option<Box<Record>>), Denial> {
+    ) -> Result<Turn, Denial> {
         let in_flight = || Denial::InFlight(presented.id.clone());
         let begun = tokio::time::Instant::now();
         loop {
             let busy = match self.ledger.claim(&presented.id).await? {
-                ClaimOutcome::New(claim) => return Ok((claim, None)),
-                ClaimOutcome::Recorded(claim, record) => return Ok((claim, Some(record))),
+                ClaimOutcome::New(claim) => return Ok(Turn::Mine(claim, None)),
+                ClaimOutcome::Recorded(claim, record) => return Ok(Turn::Mine(claim, Some(record))),
                 ClaimOutcome::InFlight(_) if presented.quote.is_none() => return Err(in_flight()),
                 ClaimOutcome::InFlight(busy) => busy,
             };
+            if let Some(record) = self.delivered(&presented.id).await? {
+                return Ok(Turn::Over(record));
+            }
             let (patience, late) = match busy.stage() {
-                // Another repeat of what is over takes but a moment.
-                Stage::Working if self.is_over(&presented.id).await? => (patience.max(NOTING_WAIT), in_flight()),
                 Stage::Working => (patience, in_flight()),
                 Stage::Noting => (patience.max(NOTING_WAIT), in_flight()),
                 Stage::Resolving => {
@@ -97,9 +110,9 @@ impl ResourceServer {
         }
     }
 
-    async fn is_over(&self, id: &PaymentId) -> Result<bool, Denial> {
+    async fn delivered(&self, id: &PaymentId) -> Result<Option<Box<Record>>, Denial> {
         let record = self.ledger.record(id).await?;
-        Ok(record.is_some_and(|record| record.state == State::Delivered))
+        Ok(record.filter(|record| record.state == State::Delivered).map(Box::new))
     }
 
     /// Asks the facilitator whether a claimed payment is good. With a receipt if somebody has put it on the chain

@@ -10,6 +10,7 @@ use crate::facilitator::{FacilitatorError, Refusal, SettleOutcome, Unclear, Verd
 use crate::payment::State;
 use crate::payment::testing::Wallet;
 use crate::pricing::{Access, Route, SettleTiming};
+use crate::store::{ClaimOutcome, StoredResponse};
 
 const GET: Method = Method::GET;
 
@@ -258,6 +259,34 @@ async fn a_settled_call_that_was_not_delivered_is_served_to_its_buyer_only() {
         (settled.receipt, shop.facilitator.calls()),
         (SettleResponse { payer: Some(Wallet::new(1).address().to_string()), ..receipt("eip155:8453") }, (1, 1))
     );
+}
+
+/// With as many copies as come after a crash, the last ones waited in vain for their turn to be told the same.
+#[tokio::test]
+async fn what_is_delivered_is_told_to_its_buyer_while_another_repeat_is_at_it() {
+    let (shop, route) = (Shop::open().await, weather());
+    let payment = shop.pay(offer_of(&route), 1);
+    let settled = shop.settle(shop.verified(&route, &payment).await).await.unwrap();
+    let id = settled.presented.id.clone();
+    drop(settled);
+    let ClaimOutcome::Recorded(first, _) = shop.store.claim(&id).await.unwrap() else { panic!("not free") };
+    let early = shop.ask(&route, &GET, &payment).await;
+    assert!(matches!(early, Err(Denial::InFlight(_))), "it may be served at this moment: {early:?}");
+    drop(first);
+    let Pass::Settled(settled) = shop.admit(&route, &GET, &payment).await.unwrap() else { panic!("not served") };
+    let (body, expires_at) = ("sunny".into(), shop.clock.now() + Duration::from_secs(60));
+    let response = StoredResponse { status: http::StatusCode::OK, headers: Vec::new(), body, expires_at };
+    shop.server.deliver(*settled, Some(response));
+    shop.server.payments_done().await;
+    let ClaimOutcome::Recorded(_other, _) = shop.store.claim(&id).await.unwrap() else { panic!("not free") };
+    let Admitted::Stored(response, _) = shop.ask(&route, &GET, &payment).await.unwrap() else { panic!("not stored") };
+    assert_eq!(response.body, "sunny");
+    let stolen = shop.pay_with(offer_of(&route), 1, &shop.quote(offer_of(&route), 2));
+    assert_eq!(receipt_of(shop.admit(&route, &GET, &stolen).await.unwrap_err()), None);
+    for stolen in unquoted(offer_of(&route), 1) {
+        assert!(matches!(shop.ask(&route, &GET, &stolen).await, Err(Denial::InFlight(_))));
+    }
+    assert_eq!(shop.facilitator.calls(), (1, 1));
 }
 
 /// Whoever reads the chain can build the payment again, and a quote can be had by anybody.

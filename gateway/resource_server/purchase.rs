@@ -2,7 +2,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::charge::not_taken;
+use super::charge::{Turn, not_taken};
 use super::desk::Work;
 use super::recover::is_the_buyer;
 use super::resolve::is_voided_on_trust;
@@ -14,7 +14,7 @@ use crate::money::Network;
 use crate::payment::{Claimed, Goods, PaymentId, Presented, Refused, Shortfall, State};
 use crate::plans::{HolderId, Key, KeyId, Origin, Plan, Subscription, SubscriptionId, Units};
 use crate::pricing::PlanOffer;
-use crate::store::{NewKey, Record, Sale};
+use crate::store::{Claim, NewKey, Record, Sale};
 use crate::x402::facilitator::{FacilitatorRequest, SettleResponse};
 
 /// How long the repeat of a purchase waits for the first one.
@@ -80,17 +80,14 @@ impl ResourceServer {
     }
 
     async fn sell(&self, market: &Market, offered: &PlanOffer, presented: Presented) -> Result<Sold, Denial> {
-        let (claim, record) = self.claim(market, &presented, REPEAT_WAIT).await?;
+        let (claim, record) = match self.claim(market, &presented, REPEAT_WAIT).await? {
+            Turn::Mine(claim, record) => (claim, record),
+            Turn::Over(record) => return self.sold_before(market, presented, None, *record).await,
+        };
         crash_point!("sale.claimed");
         let voided = record.as_deref().is_some_and(is_voided_on_trust);
         if let Some(record) = record.filter(|record| record.state != State::Voided) {
-            if !is_the_buyer(&presented, &record) {
-                return Err(Denial::Spent(presented.id, None));
-            }
-            let receipt = self.receipt_of(market, &claim, &record).await?;
-            let sold = self.sold(presented, receipt, record.receipt.is_some()).await;
-            drop(claim);
-            return sold;
+            return self.sold_before(market, presented, Some(claim), *record).await;
         }
         let id = presented.id.clone();
         let plan = as_quoted(&presented).or_else(|| (!offered.is_withdrawn()).then(|| offered.plan.clone()));
@@ -106,6 +103,21 @@ impl ResourceServer {
         };
         crash_point!("sale.booked");
         self.sold(settled.presented.clone(), settled.receipt.clone(), false).await
+    }
+
+    /// What a payment that the ledger has bought. The claim is held until that is written down.
+    async fn sold_before(
+        &self,
+        market: &Market,
+        presented: Presented,
+        claim: Option<Claim>,
+        record: Record,
+    ) -> Result<Sold, Denial> {
+        if !is_the_buyer(&presented, &record) {
+            return Err(Denial::Spent(presented.id, None));
+        }
+        let receipt = self.receipt_of(market, claim.as_ref(), &record).await?;
+        self.sold(presented, receipt, record.receipt.is_some()).await
     }
 
     /// What a settled payment for a plan brings into the world; it depends on the moment of settlement. None for a

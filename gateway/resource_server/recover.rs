@@ -11,13 +11,14 @@ use crate::x402::facilitator::SettleResponse;
 
 impl ResourceServer {
     /// A call's payment that was seen before. Its buyer gets the stored answer; if there is none and nothing was ever
-    /// delivered, the call is made once more where that cannot do the same work twice.
+    /// delivered, the call is made once more where that cannot do the same work twice. Without a claim nothing is done
+    /// but to tell what came of it.
     pub(super) async fn recover_call(
         &self,
         market: &Market,
         presented: Presented,
         wanted: &Wanted,
-        claim: Claim,
+        claim: Option<Claim>,
         record: Record,
     ) -> Result<Admitted, Denial> {
         let spent = |receipt: Option<SettleResponse>| Denial::Spent(presented.id.clone(), receipt.map(Box::new));
@@ -26,7 +27,7 @@ impl ResourceServer {
         }
         crash_point!("repeat.known");
         let delivered = record.state == State::Delivered;
-        let receipt = self.receipt_of(market, &claim, &record).await?;
+        let receipt = self.receipt_of(market, claim.as_ref(), &record).await?;
         // For another request than the one that was paid for there is nothing; it is not paid for a second time either.
         let first = record.goods.as_ref();
         if first.is_some_and(|first| first.request() != wanted.goods.request()) {
@@ -42,10 +43,10 @@ impl ResourceServer {
         // What is settled first may be settled, and the upstream never asked.
         let unasked = matches!(first, Some(Goods::Call { upfront: true, .. }));
         let again = wanted.safe || (unasked && !delivered && self.ledger.asking(&presented.id).await?);
-        if delivered || !again {
-            return Err(spent(Some(receipt)));
+        match claim {
+            Some(claim) if !delivered && again => Ok(settled_pass(Settled::recorded(presented, receipt, claim))),
+            _ => Err(spent(Some(receipt))),
         }
-        Ok(settled_pass(Settled::recorded(presented, receipt, claim)))
     }
 
     /// Whether the payer's wallet speaks for a repeat that has no quote.
@@ -60,12 +61,13 @@ impl ResourceServer {
     pub(super) async fn receipt_of(
         &self,
         market: &Market,
-        claim: &Claim,
+        claim: Option<&Claim>,
         record: &Record,
     ) -> Result<SettleResponse, Denial> {
         if let State::Settled | State::Delivered = record.state {
             return record.receipt.clone().ok_or(Denial::StoreFailed);
         }
+        let Some(claim) = claim else { return Err(Denial::InFlight(record.id.clone())) };
         claim.reached(Stage::Resolving);
         let patience = Some(market.risk.resolve_timeout).filter(|patience| !patience.is_zero());
         match self.resolve(market, record, patience).await? {

@@ -11,6 +11,7 @@ use crate::payment::State;
 use crate::payment::testing::{NOW, QUOTE_TTL, Wallet, header, quoted, usdc, v2};
 use crate::plans::{Plan, Units};
 use crate::pricing::{PlanOffer, SettleTiming};
+use crate::store::ClaimOutcome;
 
 fn refused() -> Refusal {
     Refusal { reason: "insufficient_funds".to_owned(), message: None, payer: None, transaction: None }
@@ -105,6 +106,17 @@ async fn fifty_equal_purchases_are_one_settlement_and_one_key() {
     let mut told = purchases.join_all().await;
     told.dedup();
     assert_eq!((told.len(), shop.facilitator.calls()), (1, (1, 1)));
+}
+
+#[tokio::test]
+async fn what_is_sold_is_told_to_its_buyer_while_another_repeat_is_at_it() {
+    let (shop, nano) = (Shop::open().await, nano());
+    let payment = shop.pay(&nano.offer, 1);
+    let first = shop.buy(&nano, &payment).await.unwrap();
+    let ClaimOutcome::Recorded(_other, _) = shop.store.claim(&first.presented.id).await.unwrap() else { panic!() };
+    assert_eq!(told(&shop.buy(&nano, &payment).await.unwrap()), told(&first));
+    let stolen = shop.pay_with(&nano.offer, 1, &shop.quote(&nano.offer, 2));
+    assert!(matches!(shop.buy(&nano, &stolen).await, Err(Denial::Spent(..))));
 }
 
 /// It is not known to be the same buyer's, so it must not hold anything up either.

@@ -126,6 +126,8 @@ fn copies_across_a_restart_are_one_payment() {
     world.gateway.crash_and_restart();
     let answers = storm(&world, &spellings);
     assert_one_delivery(&answers);
-    assert!(answers.iter().all(|(answer, quoted)| *quoted == (answer.status == 200)), "the buyer, and nobody else");
+    for (answer, quoted) in &answers {
+        assert_eq!(*quoted, answer.status == 200, "the buyer, and nobody else: {} {}", answer.status, answer.text());
+    }
     assert_eq!(world.journal.all(), ["verify", "upstream", "settle"]);
 }
