@@ -55,6 +55,7 @@ pub(super) enum Cut {
     SlowBody,
     SlowReader,
     SlowHandshake,
+    BadHandshake,
 }
 
 /// How long reading may wait.
@@ -210,6 +211,7 @@ impl Cut {
             Self::SlowBody => Some("body_timeout"),
             Self::SlowReader => Some("write_timeout"),
             Self::SlowHandshake => Some("handshake"),
+            Self::BadHandshake => Some("bad_handshake"),
         }
     }
 }

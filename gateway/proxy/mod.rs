@@ -57,7 +57,7 @@ use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::HeaderName;
 use pingora::http::{RequestHeader, ResponseHeader};
-use pingora::prelude::{Error, ErrorType, HttpPeer};
+use pingora::prelude::{Error, ErrorSource, ErrorType, HttpPeer};
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 
 pub use exchange::Exchange;
@@ -308,8 +308,9 @@ impl ProxyHttp for Gateway {
         format!("{} {}", head.method, head.uri.path())
     }
 
+    /// What clients do wrong is counted, and no trouble of the operator's.
     fn suppress_error_log(&self, _: &Session, exchange: &Exchange, error: &Error) -> bool {
-        exchange.denial.is_some() || *error.etype() == UNPAID
+        exchange.denial.is_some() || *error.etype() == UNPAID || *error.esource() == ErrorSource::Downstream
     }
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, exchange: &mut Exchange) {

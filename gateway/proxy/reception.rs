@@ -96,7 +96,10 @@ impl Reception {
     ) {
         match tokio::time::timeout(limits.head_timeout, acceptor.tls_handshake(stream)).await {
             Ok(Ok(secure)) => self.serve(secure, limits, shutdown).await,
-            Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "a TLS handshake failed");
+                self.metrics.connections.cut(Cut::BadHandshake.as_str());
+            }
             Err(_) => self.metrics.connections.cut(Cut::SlowHandshake.as_str()),
         }
     }

@@ -1,14 +1,12 @@
-use std::fmt::Debug;
-
-use tracing::field::{Field, Visit};
+use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
-use tracing::{Event, Subscriber};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
-use tracing_subscriber::layer::{Context, SubscriberExt as _};
+use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::{EnvFilter, Layer};
+use tracing_subscriber::{EnvFilter, Layer as _};
 
+use super::sieve::Sieve;
 use crate::config::LogFormat;
 
 /// What is written unless `RUST_LOG` says otherwise.
@@ -22,14 +20,20 @@ const OURS: [&str; 4] = ["tollgate", "payment", "audit", "alert"];
 const OTHERS_MAX: LevelFilter = LevelFilter::INFO;
 
 /// Starts writing log lines to standard error. `RUST_LOG` says which; without it everything from `info` on, but of the
-/// framework only warnings. Of dependencies, nothing below `info` is ever written.
+/// framework only warnings. Of dependencies, nothing below `info` is ever written, and of what comes again and again
+/// only the beginning.
 pub fn start_logging(format: LogFormat) {
     let wanted = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(USUAL));
+    let sieve = Sieve::default();
     // A second start in one process, as in tests, keeps the first.
-    let _ = subscriber(wanted, format, std::io::stderr).try_init();
+    if subscriber(wanted, format, sieve.clone(), std::io::stderr).try_init().is_ok()
+        && let Err(error) = sieve.report()
+    {
+        tracing::warn!(%error, "what is left out of the log is counted, but not told there");
+    }
 }
 
-fn subscriber<W>(wanted: EnvFilter, format: LogFormat, to: W) -> impl Subscriber + Send + Sync
+fn subscriber<W>(wanted: EnvFilter, format: LogFormat, sieve: Sieve, to: W) -> impl Subscriber + Send + Sync
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
@@ -39,32 +43,7 @@ where
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
     let most = Targets::new().with_default(OTHERS_MAX).with_targets(OURS.map(|ours| (ours, LevelFilter::TRACE)));
-    tracing_subscriber::registry().with(wanted).with(most).with(Unquoted).with(lines)
-}
-
-/// Drops lines that quote what another machine has sent. The framework does so as an error where a message cannot be
-/// read: the bytes in front of the bad one are most often a header with a credential.
-struct Unquoted;
-
-impl<S: Subscriber> Layer<S> for Unquoted {
-    fn event_enabled(&self, event: &Event<'_>, _: Context<'_, S>) -> bool {
-        // The target of everything that was written by way of the `log` crate, as the framework does.
-        if event.metadata().target() != "log" {
-            return true;
-        }
-        let mut quotes = Quotes(false);
-        event.record(&mut quotes);
-        !quotes.0
-    }
-}
-
-/// Whether a message has the mark that the framework puts before such bytes.
-struct Quotes(bool);
-
-impl Visit for Quotes {
-    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        self.0 |= field.name() == "message" && format!("{value:?}").contains("buf: ");
-    }
+    tracing_subscriber::registry().with(wanted).with(most).with(sieve).with(lines)
 }
 
 #[cfg(test)]
@@ -91,7 +70,10 @@ mod tests {
     fn written(wanted: &str, format: LogFormat, work: impl FnOnce()) -> String {
         let all = Written::default();
         let to = all.clone();
-        tracing::subscriber::with_default(subscriber(EnvFilter::new(wanted), format, move || to.clone()), work);
+        tracing::subscriber::with_default(
+            subscriber(EnvFilter::new(wanted), format, Sieve::default(), move || to.clone()),
+            work,
+        );
         String::from_utf8(all.0.lock().unwrap().clone()).unwrap()
     }
 

@@ -117,6 +117,7 @@ impl Metrics {
         let options = HistogramOpts::new("gateway_facilitator_seconds", "Time of calls to the facilitator");
         let facilitator = HistogramVec::new(options.buckets(buckets), &["call", "outcome"])?;
         registry.register(Box::new(facilitator.clone()))?;
+        registry.register(Box::new(super::sieve::lines()))?;
         Ok(Self {
             requests: counter("gateway_requests_total", "Requests by how they ended", "outcome")?,
             payments: counter("gateway_payments_total", "Payments by how they ended", "outcome")?,

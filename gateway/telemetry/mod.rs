@@ -5,6 +5,7 @@ mod facilitator;
 mod logging;
 mod metrics;
 mod running;
+mod sieve;
 
 pub use connections::ConnectionCounters;
 pub use facilitator::Timed;

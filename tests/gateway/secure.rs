@@ -9,6 +9,7 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use tempfile::TempDir;
 
+use crate::flooded_log::{Leaves, flood, lines};
 use crate::support::client::Wire;
 use crate::support::gateway::{free_port, run_to_end};
 use crate::support::multiplexed::{Multiplexed, request};
@@ -141,4 +142,24 @@ fn a_certificate_that_cannot_be_used_is_named_before_anything_starts() {
             assert!(stderr.contains(told) && stderr.starts_with("t.toml:"), "{command} {told}: {stderr}");
         }
     }
+}
+
+#[test]
+fn a_thousand_broken_handshakes_leave_a_few_lines_and_are_counted() {
+    let secure = Secure::start();
+    let before = lines(&secure.world);
+    let half_a_hello = b"\x16\x03\x01\x00\x2d\x01\x00\x00\x29\x03\x03";
+    for (bytes, leaves) in [
+        (&b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"[..], Leaves::Politely),
+        (&b"\x16\x03\x01"[..], Leaves::AtOnce),
+        (half_a_hello, Leaves::Rudely),
+    ] {
+        flood(secure.addr, bytes, leaves);
+    }
+    let after = lines(&secure.world);
+    assert!(after - before <= 10, "{}", secure.world.gateway.output());
+    // A connection that was reset before it was accepted has no address any more, and is nobody's.
+    let counted = secure.world.gateway.metric("gateway_connections_cut_total{reason=\"bad_handshake\"}");
+    assert!((2000..=3000).contains(&counted), "{counted}");
+    assert_eq!(secure.wire().get("/paid", &[]).status, 402);
 }
