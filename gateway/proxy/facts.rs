@@ -173,16 +173,26 @@ fn check_framing(head: &RequestHeader) -> Result<(), BadRequest> {
     if length_ok && encoding_ok && !both && !old { Ok(()) } else { Err(BadRequest::Framing) }
 }
 
-/// Refuses a chunked message that gave its length too: the framework drops the length before any hook sees it, and a
-/// proxy in front of us may have believed it.
-pub(super) fn check_lost_length(session: &Session) -> Result<(), BadRequest> {
-    if !session.req_header().headers.contains_key(TRANSFER_ENCODING) {
+/// Refuses what the framework's parser lets pass and no hook sees any more: a line that ends without a carriage return,
+/// which is no line's end to a proxy in front of us, and a chunked message that gave its length too, which such a proxy
+/// may have believed.
+pub(super) fn check_lost(session: &Session) -> Result<(), BadRequest> {
+    let head = session.req_header();
+    if head.version == Version::HTTP_2 {
         return Ok(());
     }
     let raw = session.to_h1_raw();
-    let names = raw.split(|&b| b == b'\n').filter_map(|line| line.split(|&b| b == b':').next());
-    let mut lengths = names.filter(|name| name.eq_ignore_ascii_case(CONTENT_LENGTH.as_str().as_bytes()));
-    if lengths.next().is_none() { Ok(()) } else { Err(BadRequest::Framing) }
+    let is_chunked = head.headers.contains_key(TRANSFER_ENCODING);
+    let is_length = |line: &[u8]| {
+        let name = line.split(|&b| b == b':').next().unwrap_or_default();
+        name.eq_ignore_ascii_case(CONTENT_LENGTH.as_str().as_bytes())
+    };
+    // Behind the last line's end there is nothing.
+    let mut lines = raw.strip_suffix(b"\n").unwrap_or(&raw).split(|&b| b == b'\n');
+    match lines.all(|line| line.ends_with(b"\r") && !(is_chunked && is_length(line))) {
+        true => Ok(()),
+        false => Err(BadRequest::Framing),
+    }
 }
 
 /// What the gateway writes itself, or what frames the message; besides what it takes out and what the

@@ -55,7 +55,7 @@ use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use http::HeaderName;
+use http::{HeaderName, StatusCode};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::{Error, ErrorSource, ErrorType, HttpPeer};
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
@@ -164,7 +164,7 @@ impl ProxyHttp for Gateway {
 
     async fn response_filter(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         response: &mut ResponseHeader,
         exchange: &mut Exchange,
     ) -> pingora::Result<()> {
@@ -173,6 +173,10 @@ impl ProxyHttp for Gateway {
         let verdict = chargeable(response.status);
         if verdict == Chargeable::Interim {
             return Ok(());
+        }
+        if response.status == StatusCode::SWITCHING_PROTOCOLS && !session.is_upgrade_req() {
+            // It answers nothing that was asked, so nobody pays for it.
+            return Err(Error::explain(ErrorType::InvalidHTTPHeader, "an upstream that switches unasked").into_up());
         }
         crash_point!("answer.heard");
         let browser = exchange.facts.as_ref().is_some_and(|facts| facts.from_browser);

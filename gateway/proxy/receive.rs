@@ -6,7 +6,7 @@ use pingora::proxy::Session;
 use serde_json::json;
 
 use super::client::Client;
-use super::facts::{Facts, check_lost_length};
+use super::facts::{Facts, check_lost};
 use super::preflight::preflight;
 use super::wording::Wording;
 use super::{Exchange, Gateway, bounds, query_key};
@@ -31,7 +31,7 @@ impl Gateway {
         let client = Client::of(session, &snapshot.trusted_proxies);
         let head = session.req_header();
         let read = |()| Facts::read(head, client, &snapshot, &self.server);
-        let facts = match check_lost_length(session).and_then(read) {
+        let facts = match check_lost(session).and_then(read) {
             Ok(facts) => facts,
             Err(bad) => {
                 exchange.outcome = Some(Outcome::Refused);

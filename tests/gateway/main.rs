@@ -45,6 +45,7 @@ mod screening;
 mod secrets;
 mod secure;
 mod slow;
+mod smuggling;
 mod steering;
 mod stopping;
 mod streaming;
