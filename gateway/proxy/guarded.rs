@@ -66,10 +66,10 @@ impl<S: IO> Guarded<S> {
 
     /// Reads from the socket, within the line's limits.
     fn poll_socket(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let room = self.line.room();
-        if room == 0 {
-            return Poll::Ready(Err(self.cut(Cut::LargeHead)));
-        }
+        let room = match self.line.room() {
+            Ok(room) => room,
+            Err(cut) => return Poll::Ready(Err(self.cut(cut))),
+        };
         let before = buf.filled().len();
         let read = if buf.remaining() <= room {
             Pin::new(&mut self.inner).poll_read(cx, buf)
@@ -120,7 +120,12 @@ impl<S: IO> Guarded<S> {
             self.farewell = Bytes::from_static(match cut {
                 Cut::LargeHead => TOO_LARGE,
                 Cut::SlowHead => TOO_SLOW,
-                Cut::Idle | Cut::SlowBody | Cut::SlowReader | Cut::SlowHandshake | Cut::BadHandshake => b"",
+                Cut::Idle
+                | Cut::GivenUp
+                | Cut::SlowBody
+                | Cut::SlowReader
+                | Cut::SlowHandshake
+                | Cut::BadHandshake => b"",
             });
         }
         io::Error::new(io::ErrorKind::TimedOut, cut.as_str().unwrap_or("keep_alive"))

@@ -14,6 +14,10 @@ pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// By how much of a time limit a connection with many requests may overrun it: it looks at the clock so often.
 const LOOKS: u32 = 8;
 
+/// Requests under way on one connection. HTTP/2 counts those no more that the client has given up, but their work goes
+/// on until it looks up.
+const RUNNING_MAX: u32 = 200;
+
 /// One connection's state.
 #[derive(Debug)]
 pub(super) struct Line {
@@ -52,6 +56,7 @@ pub(super) enum Cut {
     Idle,
     SlowHead,
     LargeHead,
+    GivenUp,
     SlowBody,
     SlowReader,
     SlowHandshake,
@@ -97,15 +102,17 @@ impl Line {
         state.pass_preface(Instant::now() + self.limits.keep_alive);
     }
 
-    /// How many bytes may be read now; none at all if the head is too large already.
-    pub(super) fn room(&self) -> usize {
+    /// How many bytes may be read now, or why there is to be no more.
+    pub(super) fn room(&self) -> Result<usize, Cut> {
         let state = self.state();
         let most = usize::try_from(self.limits.head_bytes_max).unwrap_or(usize::MAX);
         match state.phase {
-            _ if state.is_multiplexed => usize::MAX,
-            Phase::Idle(_) => most,
-            Phase::Head(_, read) => most.saturating_sub(read),
-            Phase::Busy => usize::MAX,
+            _ if state.running > RUNNING_MAX => Err(Cut::GivenUp),
+            Phase::Head(_, read) if !state.is_multiplexed && read >= most => Err(Cut::LargeHead),
+            _ if state.is_multiplexed => Ok(usize::MAX),
+            Phase::Idle(_) => Ok(most),
+            Phase::Head(_, read) => Ok(most.saturating_sub(read)),
+            Phase::Busy => Ok(usize::MAX),
         }
     }
 
@@ -208,6 +215,7 @@ impl Cut {
             Self::Idle => None,
             Self::SlowHead => Some("head_timeout"),
             Self::LargeHead => Some("head_limit"),
+            Self::GivenUp => Some("given_up"),
             Self::SlowBody => Some("body_timeout"),
             Self::SlowReader => Some("write_timeout"),
             Self::SlowHandshake => Some("handshake"),
@@ -239,9 +247,9 @@ mod tests {
         line.heard(1);
         assert!(matches!(after(&line, 9), Wait::Until(_)));
         assert_eq!(after(&line, 11), Wait::Over(Cut::SlowHead));
-        assert_eq!(line.room(), 32 * 1024 - 1);
+        assert_eq!(line.room(), Ok(32 * 1024 - 1));
         line.heard(32 * 1024 - 1);
-        assert_eq!((line.room(), line.awaits_head()), (0, true));
+        assert_eq!((line.room(), line.awaits_head()), (Err(Cut::LargeHead), true));
     }
 
     #[test]
@@ -249,7 +257,7 @@ mod tests {
         let line = line(false);
         line.heard(100);
         let mut turn = Turn::begin(&line, true);
-        assert_eq!((line.room(), line.awaits_head()), (usize::MAX, false));
+        assert_eq!((line.room(), line.awaits_head()), (Ok(usize::MAX), false));
         line.heard(1_000_000);
         assert!(matches!(after(&line, 299), Wait::Until(_)));
         assert_eq!(after(&line, 301), Wait::Over(Cut::SlowBody));
@@ -277,6 +285,10 @@ mod tests {
         assert_eq!(after(&line, 301), Wait::Over(Cut::SlowBody));
         drop(slow);
         assert_eq!(after(&line, 61), Wait::Over(Cut::Idle));
+        let many: Vec<_> = (0..=RUNNING_MAX).map(|_| Turn::begin(&line, false)).collect();
+        assert_eq!(line.room(), Err(Cut::GivenUp));
+        drop(many);
+        assert_eq!(line.room(), Ok(usize::MAX));
         // The clock is looked at even while nothing is due: other tasks begin requests.
         let _turn = Turn::begin(&line, false);
         assert!(matches!(after(&line, 1_000_000), Wait::Until(_)));

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
@@ -137,8 +137,6 @@ fn h2_options(head_bytes_max: u32) -> H2Options {
         .max_header_list_size(head_bytes_max)
         .max_pending_accept_reset_streams(RESET_STREAMS_MAX)
         .max_local_error_reset_streams(Some(OWN_RESETS_MAX))
-        .max_concurrent_reset_streams(RESET_STREAMS_MAX)
-        .reset_stream_duration(Duration::from_secs(1))
         .max_send_buffer_size(SEND_BUFFER_BYTES);
     options
 }

@@ -1,12 +1,14 @@
 //! Frames of HTTP/2 that cost the sender little: the connection that floods is ended or slowed, the others are served.
 
 use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
+
+use socket2::{Domain, Socket, Type};
 
 use crate::support::multiplexed::{Multiplexed, request};
 use crate::support::server::Reply;
-use crate::support::wait::{Gate, PATIENCE, until_true};
+use crate::support::wait::{Gate, PATIENCE, until_still, until_true};
 use crate::support::world::{Setup, World};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -16,6 +18,7 @@ const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
 const PING: u8 = 6;
 const GOAWAY: u8 = 7;
+const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
@@ -80,6 +83,18 @@ impl Flood {
             }
         }
         Poured::All
+    }
+
+    /// Whether the other side has ended the connection.
+    fn has_ended(&mut self) -> bool {
+        let mut chunk = [0; 16 * 1024];
+        loop {
+            match self.0.read(&mut chunk) {
+                Ok(1..) => {}
+                Ok(0) => return true,
+                Err(error) => return error.kind() != ErrorKind::WouldBlock,
+            }
+        }
     }
 
     /// Reads to the connection's end.
@@ -160,26 +175,134 @@ fn streams_that_are_given_up_at_once_end_the_connection_or_cost_little() {
             bytes
         });
         assert!(!matches!(poured, Poured::Stuck));
-        drop(flood);
         is_well(&world, before);
+        drop(flood);
         assert!(world.upstream.heard().iter().all(|heard| heard.target() != "/paid"));
     }
 }
 
 #[test]
 fn streams_that_we_are_made_to_give_up_end_the_connection() {
+    // What the server resets a stream for (MadeYouReset): a window of no bytes, one of too many, a body behind its end.
+    for (flags, kind, payload) in [
+        (END_HEADERS, WINDOW_UPDATE, 0_u32.to_be_bytes()),
+        (END_HEADERS, WINDOW_UPDATE, 0x7fff_ffff_u32.to_be_bytes()),
+        (END_HEADERS | END_STREAM, DATA, *b"body"),
+    ] {
+        let world = start("");
+        // Nothing of it comes to its end by itself.
+        let gate = Gate::default();
+        let shut = gate.clone();
+        world.upstream.answers(move |heard| match heard.target() {
+            "/free" => Reply::ok("").behind(&shut),
+            _ => Reply::ok(""),
+        });
+        let before = world.gateway.resident();
+        let mut flood = Flood::start(&world);
+        let mut given_up = 0;
+        while given_up < 1000 {
+            let stream = given_up * 2 + 1;
+            let mut bytes = frame(HEADERS, flags, stream, &head("/free"));
+            bytes.extend(frame(kind, 0, stream, &payload));
+            if !matches!(flood.pour(1, |_| bytes.clone()), Poured::All) {
+                break;
+            }
+            given_up += 1;
+            // One by one, so that each is taken before it is given up: a crowd of them is ended sooner.
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        assert!(given_up < 1000, "frames of kind {kind} go on");
+        is_well(&world, before);
+        gate.open();
+    }
+}
+
+#[test]
+fn streams_that_are_given_up_after_they_were_taken_let_go_of_the_upstream() {
     let world = start("");
+    let gate = Gate::default();
+    world.upstream.says(Reply::ok("").behind(&gate));
     let before = world.gateway.resident();
     let mut flood = Flood::start(&world);
-    // A window of no bytes is an error of the stream, which the server resets (MadeYouReset).
-    let poured = flood.pour(20_000, |index| {
-        let stream = index * 2 + 1;
-        let mut bytes = frame(HEADERS, END_HEADERS, stream, &head("/free"));
-        bytes.extend(frame(8, 0, stream, &0_u32.to_be_bytes()));
-        bytes
-    });
-    poured.ended_before(20_000);
+    let mut next = 0;
+    for _ in 0..20 {
+        let streams: Vec<_> = (0..10).map(|index| next + index * 2 + 1).collect();
+        next += 20;
+        flood.pour(1, |_| {
+            streams
+                .iter()
+                .flat_map(|stream| frame(HEADERS, END_STREAM | END_HEADERS, *stream, &head("/free")))
+                .collect()
+        });
+        let hits = usize::try_from(next / 2).unwrap();
+        until_true("the calls", || world.upstream.hits() == hits);
+        flood.pour(1, |_| streams.iter().flat_map(|stream| frame(RST_STREAM, 0, *stream, &[0, 0, 0, 8])).collect());
+        until_true("their end", || world.gateway.metric("gateway_requests_in_flight") == 0);
+    }
+    gate.open();
     is_well(&world, before);
+}
+
+#[test]
+fn streams_that_are_given_up_while_nobody_looks_are_so_many_and_no_more() {
+    // Whoever connects to this one waits: the system keeps one for it, and that is there.
+    let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    listener.listen(0).unwrap();
+    let deaf = listener.local_addr().unwrap().as_socket().unwrap();
+    let _first = TcpStream::connect(deaf).unwrap();
+    let routes = format!(
+        "[upstreams.deaf]\nurl = \"http://{deaf}\"\nconnect_timeout = \"20s\"\n\
+         [[routes]]\npath = \"/deaf\"\nfree = true\nupstream = \"deaf\"\n\
+         [[routes]]\npath = \"/paid\"\nprice = \"$0.01\"\n[[routes]]\npath = \"/free\"\nfree = true\n"
+    );
+    let world = Setup { routes: &routes, ..Setup::default() }.start();
+    let running = || world.gateway.metric("gateway_requests_in_flight");
+    let mut flood = Flood::start(&world);
+    let (mut next, mut most) = (1, 0);
+    loop {
+        let streams: Vec<_> = (0..10).map(|index| next + index * 2).collect();
+        next += 20;
+        assert!(next < 2000, "a thousand requests of one connection");
+        let heads = streams.iter().flat_map(|stream| frame(HEADERS, END_STREAM | END_HEADERS, *stream, &head("/deaf")));
+        let heads: Vec<_> = heads.collect();
+        let resets: Vec<_> = streams.iter().flat_map(|stream| frame(RST_STREAM, 0, *stream, &[0, 0, 0, 8])).collect();
+        if !matches!(flood.pour(1, |_| heads.clone()), Poured::All) {
+            break;
+        }
+        until_true("that they are taken, or the end", || running() >= most + 10 || flood.has_ended());
+        most = running();
+        if flood.has_ended() || !matches!(flood.pour(1, |_| resets.clone()), Poured::All) {
+            break;
+        }
+    }
+    assert!(most <= 220, "{most}");
+    assert_eq!(world.gateway.metric("gateway_connections_cut_total{reason=\"given_up\"}"), 1);
+    assert_eq!(world.get("/free", &[]).status, 200);
+}
+
+#[test]
+fn answers_that_nobody_takes_cost_little() {
+    let world = start("");
+    let part = vec![b'x'; 1024 * 1024];
+    let answer = Reply::raw("HTTP/1.1 200 OK\r\nContent-Length: 33554432\r\n\r\n").then_repeat(&part, 32);
+    world.upstream.answers(move |heard| if heard.target() == "/free" { answer.clone() } else { Reply::ok("") });
+    let before = world.gateway.resident();
+    let mut stream = TcpStream::connect(world.gateway.addr).unwrap();
+    stream.write_all(PREFACE).unwrap();
+    // All the room that there is, for each stream and for all of them, and nobody who reads.
+    stream.write_all(&frame(SETTINGS, 0, 0, &[0, 4, 0x7f, 0xff, 0xff, 0xff])).unwrap();
+    stream.write_all(&frame(WINDOW_UPDATE, 0, 0, &0x7fff_0000_u32.to_be_bytes())).unwrap();
+    for index in 0..20 {
+        stream.write_all(&frame(HEADERS, END_STREAM | END_HEADERS, index * 2 + 1, &head("/free"))).unwrap();
+    }
+    until_true("the calls", || world.upstream.hits() == 20);
+    until_still("the upstream", || world.upstream.sent());
+    let growth = world.gateway.resident().saturating_sub(before);
+    assert!(growth < GROWTH_MAX, "{growth}");
+    assert_eq!(world.get("/free?honest", &[]).status, 200);
+    drop(stream);
+    until_true("the requests' end", || world.gateway.metric("gateway_requests_in_flight") == 0);
 }
 
 #[test]
