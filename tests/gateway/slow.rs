@@ -199,6 +199,82 @@ fn an_answer_that_nobody_takes_is_cut_and_stays_paid() {
 }
 
 #[test]
+fn an_answer_that_is_taken_a_byte_at_a_time_is_cut() {
+    let world = start("write_timeout = \"1s\"");
+    let part = vec![b'x'; 1024 * 1024];
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {LARGE}\r\n\r\n");
+    world.upstream.says(Reply::raw(head).then_repeat(&part, LARGE / part.len()));
+    let mut wire = world.wire();
+    wire.send(request("GET", "/free", &[], ""));
+    let mut socket = wire.writer();
+    let mut taken = 0;
+    // A system tells the other side of room when there is some, not of each byte.
+    while cut(&world, "write_timeout") == 0 {
+        taken += std::io::Read::read(&mut socket, &mut [0; 100]).unwrap();
+        std::thread::sleep(Duration::from_millis(50));
+        assert!(taken < 100_000, "still open");
+    }
+    until_idle(&world);
+    until_true("the upstream's release", || world.upstream.connections() == 0);
+}
+
+#[test]
+fn a_stream_of_http_2_that_gets_a_byte_of_window_at_a_time_ends() {
+    let world = start("write_timeout = \"500ms\"");
+    let part = vec![b'x'; 1024 * 1024];
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {LARGE}\r\n\r\n");
+    world.upstream.says(Reply::raw(head).then_repeat(&part, LARGE / part.len()));
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let stream = tokio::net::TcpStream::connect(world.gateway.addr).await.unwrap();
+        let mut builder = h2::client::Builder::new();
+        builder.initial_window_size(10).initial_connection_window_size(10_000_000);
+        let (client, connection) = builder.handshake::<_, Bytes>(stream).await.unwrap();
+        tokio::spawn(connection);
+        let get = http::Request::get("http://api.example.com/free").body(()).unwrap();
+        let (answer, _) = client.ready().await.unwrap().send_request(get, true).unwrap();
+        let mut body = answer.await.unwrap().into_body();
+        let (mut taken, mut ended) = (0, false);
+        while let Some(data) = tokio::time::timeout(PATIENCE, body.data()).await.expect("an end or a byte") {
+            let Ok(data) = data else {
+                ended = true;
+                break;
+            };
+            taken += data.len();
+            assert!(taken < 10_000, "still open");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            body.flow_control().release_capacity(data.len()).unwrap();
+        }
+        assert!(ended, "it is reset");
+    });
+    until_idle(&world);
+}
+
+#[test]
+fn events_that_come_seldom_are_nobodys_slowness() {
+    let world = start("write_timeout = \"200ms\"\nkeep_alive = \"200ms\"");
+    for multiplexed in [false, true] {
+        let gates: Vec<_> = (0..3).map(|_| Gate::default()).collect();
+        let reply = Reply::raw("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: 12\r\n\r\n");
+        world.upstream.says(gates.iter().fold(reply, |reply, gate| reply.then_pass(gate).then("e\n\n\n")));
+        let opening = std::thread::spawn(move || {
+            for gate in gates {
+                std::thread::sleep(Duration::from_millis(600));
+                gate.open();
+            }
+        });
+        let body = if multiplexed {
+            let connection = Multiplexed::cleartext(world.gateway.addr);
+            connection.ask(multiplexed::request("GET", "/free", &[], b"")).unwrap().body
+        } else {
+            world.get("/free", &[]).body
+        };
+        assert_eq!(body, b"e\n\n\n".repeat(3));
+        opening.join().unwrap();
+    }
+}
+
+#[test]
 fn an_answer_that_is_taken_slowly_but_steadily_arrives() {
     let world = start("write_timeout = \"1s\"");
     let part = vec![b'x'; 1024 * 1024];
