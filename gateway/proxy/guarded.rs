@@ -120,12 +120,9 @@ impl<S: IO> Guarded<S> {
             self.farewell = Bytes::from_static(match cut {
                 Cut::LargeHead => TOO_LARGE,
                 Cut::SlowHead => TOO_SLOW,
-                Cut::Idle
-                | Cut::GivenUp
-                | Cut::SlowBody
-                | Cut::SlowReader
-                | Cut::SlowHandshake
-                | Cut::BadHandshake => b"",
+                Cut::Idle | Cut::GivenUp | Cut::SlowBody | Cut::SlowReader | Cut::SlowHandshake | Cut::BadHandshake => {
+                    b""
+                }
             });
         }
         io::Error::new(io::ErrorKind::TimedOut, cut.as_str().unwrap_or("keep_alive"))
