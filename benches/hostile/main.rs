@@ -9,7 +9,7 @@
 //! cargo bench --bench hostile
 //! ```
 //! `TOLLGATE_BENCH_SECONDS` (of the flood; 60) and `TOLLGATE_BENCH_RATE` (hostile requests a second; 20,000) change its
-//! size. It fails if an honest call does, if an attack is served, or if the books are wrong at the end; never because of
+//! size; `TOLLGATE_BENCH_LIMIT=20/s` sets `limits.keyless_per_address`, as an operator under such a flood would. It fails if an honest call does, if an attack is served, or if the books are wrong at the end; never because of
 //! a figure.
 
 #![allow(clippy::float_arithmetic, reason = "ratios are printed, not charged")]
@@ -77,7 +77,9 @@ fn bench() -> Result<()> {
     let neighbours = upstream::start()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let gateway = Gateway::start(&neighbours, &pinned, TABLES).await?;
+        let limit = settings.limit.as_ref().map(|limit| format!("[limits]\nkeyless_per_address = {limit:?}\n"));
+        let tables = format!("{TABLES}{}", limit.unwrap_or_default());
+        let gateway = Gateway::start(&neighbours, &pinned, &tables).await?;
         let key = gateway.buy("bench").await?;
         report::print_machine(&settings, &pinned);
         let mut quiet = honest::call(&gateway, &key, settings.quiet).await?;

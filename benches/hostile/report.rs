@@ -15,14 +15,16 @@ pub(super) fn print_machine(settings: &Settings, pinned: &Pinning) {
     let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = info.lines().find(|line| line.starts_with("model name")).and_then(|line| line.split_once(": "));
     let build = if cfg!(debug_assertions) { "DEBUG build: its figures mean nothing" } else { "release build" };
+    let limit = settings.limit.as_ref().map(|limit| format!("; an address without a key has {limit}"));
     println!(
-        "tollgate {}, {build}, {}\n{}; {pinned}\n{:?} of {} hostile requests a second, {:?} of quiet before and after\n",
+        "tollgate {}, {build}, {}\n{}; {pinned}\n{:?} of {} hostile requests a second, {:?} of quiet before and after{}\n",
         env!("CARGO_PKG_VERSION"),
         jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M UTC"),
         model.map_or("unknown processor", |(_, model)| model),
         settings.flood,
         settings.rate,
         settings.quiet,
+        limit.unwrap_or_default(),
     );
 }
 

@@ -13,6 +13,8 @@ pub(super) struct Settings {
     pub(super) flood: Duration,
     /// Hostile requests a second.
     pub(super) rate: u32,
+    /// What the gateway grants an address without a key, as `limits.keyless_per_address`.
+    pub(super) limit: Option<String>,
 }
 
 impl Settings {
@@ -21,7 +23,12 @@ impl Settings {
         let measures = env::args().any(|argument| argument == "--bench");
         let (seconds, rate) = if measures { (60.0, 20_000) } else { (0.5, 500) };
         let flood = Duration::try_from_secs_f64(variable("TOLLGATE_BENCH_SECONDS", seconds)?)?;
-        Ok(Self { quiet: flood / 4, flood, rate: variable("TOLLGATE_BENCH_RATE", rate)? })
+        Ok(Self {
+            quiet: flood / 4,
+            flood,
+            rate: variable("TOLLGATE_BENCH_RATE", rate)?,
+            limit: env::var("TOLLGATE_BENCH_LIMIT").ok(),
+        })
     }
 }
 

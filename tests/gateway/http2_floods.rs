@@ -1,147 +1,22 @@
 //! Frames of HTTP/2 that cost the sender little: the connection that floods is ended or slowed, the others are served.
 
-use std::io::{ErrorKind, Read as _, Write as _};
+use std::io::Write as _;
 use std::net::{SocketAddr, TcpStream};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
 
+use crate::support::flood::{
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, Flood, GOAWAY, HEADERS, PING, PREFACE, Poured, RST_STREAM, SETTINGS,
+    WINDOW_UPDATE, frame, has, head,
+};
 use crate::support::multiplexed::{Multiplexed, request};
 use crate::support::server::Reply;
 use crate::support::wait::{Gate, PATIENCE, until_still, until_true};
 use crate::support::world::{Setup, World};
 
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const PING: u8 = 6;
-const GOAWAY: u8 = 7;
-const WINDOW_UPDATE: u8 = 8;
-const CONTINUATION: u8 = 9;
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
 /// What a gateway may grow by in a flood.
 const GROWTH_MAX: usize = 24 * 1024 * 1024;
-
-/// `GET http://api.example.com/free` in HPACK, all of it literal or from the static table.
-fn head(path: &str) -> Vec<u8> {
-    let mut block = vec![0x82, 0x86];
-    for (index, value) in [(0x04, path), (0x01, "api.example.com")] {
-        block.push(index);
-        block.push(u8::try_from(value.len()).unwrap());
-        block.extend_from_slice(value.as_bytes());
-    }
-    block
-}
-
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-    let mut frame = length[1..].to_vec();
-    frame.extend_from_slice(&[kind, flags]);
-    frame.extend_from_slice(&stream.to_be_bytes());
-    frame.extend_from_slice(payload);
-    frame
-}
-
-/// A client that sends what it likes and reads nothing but the connection's end.
-struct Flood(TcpStream);
-
-impl Flood {
-    fn start(world: &World) -> Self {
-        let mut stream = TcpStream::connect(world.gateway.addr).unwrap();
-        stream.write_all(PREFACE).unwrap();
-        stream.write_all(&frame(SETTINGS, 0, 0, &[])).unwrap();
-        stream.set_nonblocking(true).unwrap();
-        Self(stream)
-    }
-
-    /// Sends pieces until so many are sent, the connection ends, or nobody takes any more for a second.
-    fn pour(&mut self, count: usize, mut piece: impl FnMut(u32) -> Vec<u8>) -> Poured {
-        for index in 0..count {
-            let bytes = piece(u32::try_from(index).unwrap());
-            let (mut sent, mut since) = (0, Instant::now());
-            while sent < bytes.len() {
-                let mut chunk = [0; 16 * 1024];
-                match self.0.read(&mut chunk) {
-                    Ok(0) => return Poured::Ended(index),
-                    Ok(_) => {}
-                    Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                    Err(_) => return Poured::Ended(index),
-                }
-                match self.0.write(&bytes[sent..]) {
-                    Ok(count) => (sent, since) = (sent + count, Instant::now()),
-                    Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                        if since.elapsed() > Duration::from_secs(1) {
-                            return Poured::Stuck;
-                        }
-                        std::thread::sleep(Duration::from_millis(1));
-                    }
-                    Err(_) => return Poured::Ended(index),
-                }
-            }
-        }
-        Poured::All
-    }
-
-    /// Whether the other side has ended the connection.
-    fn has_ended(&mut self) -> bool {
-        let mut chunk = [0; 16 * 1024];
-        loop {
-            match self.0.read(&mut chunk) {
-                Ok(1..) => {}
-                Ok(0) => return true,
-                Err(error) => return error.kind() != ErrorKind::WouldBlock,
-            }
-        }
-    }
-
-    /// Reads to the connection's end.
-    fn end(mut self) -> Vec<u8> {
-        self.0.set_nonblocking(false).unwrap();
-        self.0.set_read_timeout(Some(PATIENCE)).unwrap();
-        let mut bytes = Vec::new();
-        let ended = self.0.read_to_end(&mut bytes);
-        assert!(ended.is_ok() || ended.is_err_and(|error| error.kind() == ErrorKind::ConnectionReset));
-        bytes
-    }
-}
-
-#[derive(Debug)]
-enum Poured {
-    All,
-    Stuck,
-    Ended(usize),
-}
-
-impl Poured {
-    #[track_caller]
-    fn ended_before(&self, most: usize) {
-        assert!(matches!(self, Self::Ended(count) if *count < most), "{}", self.word());
-    }
-
-    fn word(&self) -> String {
-        match self {
-            Self::All => "all".to_owned(),
-            Self::Stuck => "stuck".to_owned(),
-            Self::Ended(count) => format!("ended after {count}"),
-        }
-    }
-}
-
-/// Whether a frame of a kind is among these.
-fn has(bytes: &[u8], kind: u8) -> bool {
-    let mut rest = bytes;
-    while let Some((header, after)) = rest.split_at_checked(9) {
-        let length = usize::from(header[1]) << 8 | usize::from(header[2]) | usize::from(header[0]) << 16;
-        if header[3] == kind {
-            return true;
-        }
-        rest = after.get(length..).unwrap_or_default();
-    }
-    false
-}
 
 fn start(connections: &str) -> World {
     let routes = format!(
@@ -167,7 +42,7 @@ fn streams_that_are_given_up_at_once_end_the_connection_or_cost_little() {
     for path in ["/free", "/paid"] {
         let world = start("");
         let before = world.gateway.resident();
-        let mut flood = Flood::start(&world);
+        let mut flood = Flood::start(world.gateway.addr);
         let poured = flood.pour(50_000, |index| {
             let stream = index * 2 + 1;
             let mut bytes = frame(HEADERS, END_STREAM | END_HEADERS, stream, &head(path));
@@ -198,7 +73,7 @@ fn streams_that_we_are_made_to_give_up_end_the_connection() {
             _ => Reply::ok(""),
         });
         let before = world.gateway.resident();
-        let mut flood = Flood::start(&world);
+        let mut flood = Flood::start(world.gateway.addr);
         let mut given_up = 0;
         while given_up < 1000 {
             let stream = given_up * 2 + 1;
@@ -223,7 +98,7 @@ fn streams_that_are_given_up_after_they_were_taken_let_go_of_the_upstream() {
     let gate = Gate::default();
     world.upstream.says(Reply::ok("").behind(&gate));
     let before = world.gateway.resident();
-    let mut flood = Flood::start(&world);
+    let mut flood = Flood::start(world.gateway.addr);
     let mut next = 0;
     for _ in 0..20 {
         let streams: Vec<_> = (0..10).map(|index| next + index * 2 + 1).collect();
@@ -258,7 +133,7 @@ fn streams_that_are_given_up_while_nobody_looks_are_so_many_and_no_more() {
     );
     let world = Setup { routes: &routes, ..Setup::default() }.start();
     let running = || world.gateway.metric("gateway_requests_in_flight");
-    let mut flood = Flood::start(&world);
+    let mut flood = Flood::start(world.gateway.addr);
     let (mut next, mut most) = (1, 0);
     loop {
         let streams: Vec<_> = (0..10).map(|index| next + index * 2).collect();
@@ -311,7 +186,7 @@ fn a_head_in_endless_pieces_ends_the_connection() {
         for size in [0, 1, 1000, 16_000] {
             let world = start("");
             let before = world.gateway.resident();
-            let mut flood = Flood::start(&world);
+            let mut flood = Flood::start(world.gateway.addr);
             flood.pour(1, |_| frame(HEADERS, flags, 1, &head("/free")));
             // A header that does not end, in frames that do not say that it does.
             let piece = vec![0; size];
@@ -327,7 +202,7 @@ fn a_head_in_endless_pieces_ends_the_connection() {
 fn a_small_head_that_grows_when_it_is_unpacked_goes_nowhere() {
     let world = start("");
     let before = world.gateway.resident();
-    let mut flood = Flood::start(&world);
+    let mut flood = Flood::start(world.gateway.addr);
     // One header of four thousand bytes goes into the table, and then a byte names it, thousands of times.
     let mut block = head("/free");
     block.extend([0x40, 1, b'x', 0x7f, 0xa1, 0x1e]);
@@ -345,7 +220,7 @@ fn more_streams_than_are_allowed_are_refused() {
     let gate = Gate::default();
     world.upstream.says(Reply::ok("").behind(&gate));
     let before = world.gateway.resident();
-    let mut flood = Flood::start(&world);
+    let mut flood = Flood::start(world.gateway.addr);
     flood.pour(300, |index| frame(HEADERS, END_STREAM | END_HEADERS, index * 2 + 1, &head("/free")));
     until_true("the first calls", || world.upstream.hits() >= 1);
     std::thread::sleep(Duration::from_millis(300));
@@ -360,7 +235,7 @@ fn pings_and_settings_without_end_keep_nobody_else_waiting() {
     let world = start("");
     for piece in [frame(PING, 0, 0, &[7; 8]), frame(SETTINGS, 0, 0, &[]), frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 9])] {
         let before = world.gateway.resident();
-        let mut flood = Flood::start(&world);
+        let mut flood = Flood::start(world.gateway.addr);
         flood.pour(1000, |_| piece.repeat(100));
         is_well(&world, before);
         drop(flood);
@@ -388,7 +263,7 @@ fn small_pieces_of_a_body_without_end_cost_little() {
     let gate = Gate::default();
     world.upstream.holds_bodies(&gate);
     let before = world.gateway.resident();
-    let mut flood = Flood::start(&world);
+    let mut flood = Flood::start(world.gateway.addr);
     flood.pour(1, |_| frame(HEADERS, END_HEADERS, 1, &head("/free")));
     for piece in [frame(DATA, 0, 1, &[]), frame(DATA, 0, 1, b"x")] {
         flood.pour(2000, |_| piece.repeat(100));
@@ -402,7 +277,7 @@ fn small_pieces_of_a_body_without_end_cost_little() {
 fn a_connection_that_only_pings_is_idle() {
     let world = start("keep_alive = \"500ms\"");
     until_true("no connections", || world.gateway.metric("gateway_connections") == 0);
-    let mut flood = Flood::start(&world);
+    let mut flood = Flood::start(world.gateway.addr);
     let mut pings = 0;
     while matches!(flood.pour(1, |_| frame(PING, 0, 0, &[7; 8])), Poured::All) {
         std::thread::sleep(Duration::from_millis(20));
@@ -415,7 +290,7 @@ fn a_connection_that_only_pings_is_idle() {
 #[test]
 fn a_head_that_does_not_end_is_no_request_and_buys_no_time() {
     let world = start("keep_alive = \"500ms\"");
-    let mut flood = Flood::start(&world);
+    let mut flood = Flood::start(world.gateway.addr);
     flood.pour(1, |_| frame(HEADERS, 0, 1, &head("/free")));
     let end = flood.end();
     assert!(!has(&end, HEADERS) && (has(&end, GOAWAY) || has(&end, SETTINGS)));

@@ -2,6 +2,7 @@
 
 pub(crate) mod client;
 pub(crate) mod facilitator;
+pub(crate) mod flood;
 pub(crate) mod gateway;
 pub(crate) mod message;
 pub(crate) mod multiplexed;
