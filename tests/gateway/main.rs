@@ -51,4 +51,5 @@ mod stopping;
 mod streaming;
 mod targets;
 mod trusted_proxies;
+mod upstream_headers;
 mod wallet;
