@@ -3,8 +3,8 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 /// Files beside connections: listeners, the store, the facilitator, timers.
 const OTHERS: u64 = 256;
 
-/// Has the system let the process open as many files as it may; warns if so many connections need more. A connection
-/// needs two: one to the client, and one to the upstream.
+/// Has the system let the process open as many files as it may; warns if so many connections need more. One that is busy
+/// needs two, to the client and to the upstream; most of a full house are idle.
 pub(super) fn allow_for(connections: u32) {
     let mut limit = getrlimit(Resource::Nofile);
     if limit.current != limit.maximum {
@@ -14,7 +14,7 @@ pub(super) fn allow_for(connections: u32) {
             limit = getrlimit(Resource::Nofile);
         }
     }
-    let wanted = u64::from(connections) * 2 + OTHERS;
+    let wanted = u64::from(connections) + u64::from(connections / 8) + OTHERS;
     if let Some(files) = limit.current.filter(|files| *files < wanted) {
         tracing::warn!(files, wanted, connections, "fewer open files are allowed than connections.max may need");
     }

@@ -45,14 +45,15 @@ impl Crowd {
         if counts.all >= limits.max {
             return refused("max");
         }
-        let address = (!is_exempt).then(|| prefix(client));
-        if let Some(address) = address {
-            let of_it = counts.of.entry(address).or_default();
-            if *of_it >= limits.per_address {
+        let most = limits.most_of(client).filter(|_| !is_exempt);
+        if let Some(most) = most {
+            let of_it = counts.of.entry(prefix(client)).or_default();
+            if *of_it >= most {
                 return refused("per_address");
             }
             *of_it += 1;
         }
+        let address = most.map(|_| prefix(client));
         counts.all += 1;
         counters.open.set(counts.all.into());
         Some(Seat { crowd: Arc::clone(self), address })
@@ -82,7 +83,7 @@ mod tests {
     #[test]
     fn seats_are_counted_in_all_and_of_each_address() {
         let crowd = Arc::new(Crowd::new(Arc::new(Metrics::new().unwrap())));
-        let limits = ConnectionsConfig { max: 4, per_address: 2, ..ConnectionsConfig::default() };
+        let limits = ConnectionsConfig { max: 4, per_address: Some(2), ..ConnectionsConfig::default() };
         let admit = |address: &str, is_exempt| crowd.admit(address.parse().unwrap(), is_exempt, &limits);
         let one = admit("2001:db8:1:2::1", false).unwrap();
         let other = admit("2001:db8:1:2:ffff::1", false).unwrap();
@@ -105,7 +106,7 @@ mod tests {
     #[test]
     fn a_mapped_address_is_the_one_it_maps() {
         let crowd = Arc::new(Crowd::new(Arc::new(Metrics::new().unwrap())));
-        let limits = ConnectionsConfig { per_address: 1, ..ConnectionsConfig::default() };
+        let limits = ConnectionsConfig { per_address: Some(1), ..ConnectionsConfig::default() };
         let _seat = crowd.admit("192.0.2.1".parse().unwrap(), false, &limits).unwrap();
         assert!(crowd.admit("::ffff:192.0.2.1".parse().unwrap(), false, &limits).is_none());
         assert!(crowd.admit("192.0.2.2".parse().unwrap(), false, &limits).is_some());

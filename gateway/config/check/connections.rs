@@ -14,12 +14,11 @@ const BODY_BYTES: std::ops::RangeInclusive<u64> = 1..=1 << 40;
 pub(super) fn check(root: &Section<'_>) -> ConnectionsConfig {
     let section = root.section("connections", KEYS);
     let usual = ConnectionsConfig::default();
-    let number = |key, usual| section.field(key).and_then(|field| count(&field, 1..=CONNECTIONS_MAX)).unwrap_or(usual);
-    let (max, per_address) = (number("max", usual.max), number("per_address", usual.per_address));
+    let number = |key| section.field(key).and_then(|field| count(&field, 1..=CONNECTIONS_MAX));
     let head = section.field("head_limit").and_then(|field| size(&field, HEAD_BYTES, "32KiB"));
     ConnectionsConfig {
-        max,
-        per_address,
+        max: number("max").unwrap_or(usual.max),
+        per_address: number("per_address"),
         head_bytes_max: head.and_then(|bytes| u32::try_from(bytes).ok()).unwrap_or(usual.head_bytes_max),
         head_timeout: timeout(&section, "head_timeout", usual.head_timeout),
         body_bytes_max: section.field("body_limit").map_or(usual.body_bytes_max, |field| body_limit(&field)),
