@@ -37,7 +37,8 @@ units    = 10
 duration = "30d"
 "#;
 
-fn start(connections: &str) -> World {
+/// A gateway with these lines for `[connections]`.
+pub(crate) fn start(connections: &str) -> World {
     let routes = format!("[connections]\n{connections}\n{ROUTES}");
     Setup { routes: &routes, ..Setup::default() }.start()
 }

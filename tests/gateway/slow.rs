@@ -8,42 +8,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::connections::start;
 use crate::support::client::{Wire, request};
 use crate::support::multiplexed::{self, Multiplexed};
 use crate::support::server::Reply;
 use crate::support::wait::{Gate, PATIENCE, until_true};
-use crate::support::world::{Setup, World};
+use crate::support::world::World;
 
-const ROUTES: &str = r#"
-[[routes]]
-path  = "/paid"
-price = "$0.01"
-
-[[routes]]
-path   = "/upfront"
-price  = "$0.02"
-settle = "before"
-
-[[routes]]
-path  = "/keyed"
-units = 2
-
-[[routes]]
-path = "/free"
-free = true
-
-[[plans]]
-name     = "ten"
-price    = "$1"
-units    = 10
-duration = "30d"
-"#;
 const LARGE: usize = 48 * 1024 * 1024;
-
-fn start(connections: &str) -> World {
-    let routes = format!("[connections]\n{connections}\n{ROUTES}");
-    Setup { routes: &routes, ..Setup::default() }.start()
-}
 
 fn cut(world: &World, reason: &str) -> u64 {
     world.gateway.metric(&format!("gateway_connections_cut_total{{reason=\"{reason}\"}}"))
