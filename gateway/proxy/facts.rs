@@ -66,6 +66,22 @@ pub(super) enum BadRequest {
     Connection,
 }
 
+impl BadRequest {
+    /// Whether it is clear all the same where the connection's next request begins: framing is looked at first, and what
+    /// is said of hosts and connections may be meant for somebody between.
+    pub(super) fn leaves_connection(self) -> bool {
+        match self {
+            Self::Path(_)
+            | Self::Payments
+            | Self::PaymentTooLarge
+            | Self::SignIns
+            | Self::SignInTooLarge
+            | Self::Keys => true,
+            Self::Host | Self::Method | Self::Framing | Self::Underscore | Self::Connection => false,
+        }
+    }
+}
+
 impl Facts {
     /// What the request has to show for itself, beside a payment.
     pub(super) fn credentials(&self, market: &Market) -> Credentials<'_> {
@@ -89,9 +105,9 @@ impl Facts {
             return Err(BadRequest::Method);
         }
         let host = host(head)?;
-        let mut target = target(head, &host)?;
         check_framing(head)?;
         check_connection(headers)?;
+        let mut target = target(head, &host)?;
         check_underscores(headers, [key_headers, &snapshot.upstream_headers])?;
         let browser = headers.contains_key(ORIGIN);
         let is_token = |text: &str| market.proofs.takes_tokens() && looks_like_jwt(text);

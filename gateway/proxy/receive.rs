@@ -35,7 +35,7 @@ impl Gateway {
             Ok(facts) => facts,
             Err(bad) => {
                 exchange.outcome = Some(Outcome::Refused);
-                return wording().bad_request(bad).write(session, false).await.map(|()| true);
+                return wording().bad_request(bad).write(session, bad.leaves_connection()).await.map(|()| true);
             }
         };
         if let Some(answer) = bounds::too_large(session, &snapshot, &wording()) {

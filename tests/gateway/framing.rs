@@ -281,3 +281,27 @@ fn an_answers_length_is_the_upstreams() {
         }
     }
 }
+
+/// What is wrong with a path is no reason to reconnect; with a body's length it is, whatever else is wrong.
+#[test]
+fn a_refusal_that_leaves_the_framing_clear_leaves_the_connection() {
+    let world = World::start();
+    let mut wire = world.wire();
+    for line in ["GET //paid", "GET /free/../paid", "GET /paid%2f"] {
+        wire.send(format!("{line} HTTP/1.1\r\nHost: api.example.com\r\n\r\n"));
+        assert_eq!(wire.answer().status, 400, "{line}");
+    }
+    wire.send(
+        "POST //paid HTTP/1.1\r\nHost: api.example.com\r\nContent-Length: 29\r\n\r\nGET /free HTTP/1.1\r\nHost: x\r\n",
+    );
+    assert_eq!(wire.answer().status, 400);
+    assert_eq!(wire.get("/free", &[]).status, 200, "the connection, and not what stood in the body");
+    assert_eq!(world.upstream.hits(), 1);
+
+    for lines in ["Content-Length: 1\r\nTransfer-Encoding: chunked", "Content-Length: 1\r\nContent-Length: 1"] {
+        let mut wire = world.wire();
+        wire.send(format!("POST //paid HTTP/1.1\r\nHost: api.example.com\r\n{lines}\r\n\r\nx"));
+        assert_eq!(wire.answer().status, 400, "{lines}");
+        assert!(wire.is_closed(), "{lines}");
+    }
+}
