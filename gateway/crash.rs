@@ -41,6 +41,7 @@ pub(crate) fn passing(point: &str) {
 }
 
 #[cfg(feature = "crash-points")]
+#[allow(clippy::panic, reason = "it is what is tried")]
 fn strike(point: &str, how: Option<&str>) {
     if how != Some("panic") {
         std::process::abort();
