@@ -13,7 +13,7 @@ use tollgate::payment::Unproven;
 use tollgate::plans::{ApiKey, KeyMint, OnRepurchase, Units};
 use tollgate::pricing::{Access, Metering, Methods, Pattern, PriceTable, Route, Router, SettleTiming, Unlisted};
 use tollgate::resource_server::{
-    Admitted, Call, Chains, Credentials, Market, Pass, Proofs, ResourceServer, Risk, Secrets, SubscriptionTerms,
+    Admitted, Call, Chains, Credentials, Desks, Market, Pass, Proofs, ResourceServer, Risk, Secrets, SubscriptionTerms,
 };
 use tollgate::screening::{Counters, Rules, Screening, Tallies};
 use tollgate::store::{Retention, SqliteStore};
@@ -112,7 +112,7 @@ fn market() -> Result<Market> {
     let tallies = Tallies::new(Events::default(), Counters::new()?);
     Ok(Market {
         prices,
-        facilitator: None,
+        facilitators: Desks::default(),
         chains: Chains::new(),
         risk: Risk {
             resolve_timeout: Duration::ZERO,

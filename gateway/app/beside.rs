@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use tokio::runtime::Handle;
 
-use super::live::{collector, market};
+use super::collectors::Collectors;
+use super::live::market;
 use super::payers::Doorkeeper;
 use super::{StartError, secret};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
-use crate::pricing::Kinds;
 use crate::resource_server::{Market, ResourceServer, Secrets};
 use crate::store::{Ledger, SqliteStore};
 use crate::telemetry::Metrics;
@@ -42,9 +42,10 @@ impl Beside {
         let server = ResourceServer::new(ledger, Arc::<SqliteStore>::clone(store), &secret, clock, Handle::current());
         // Nobody reads these counters.
         let metrics = Arc::new(Metrics::new()?);
-        let collector = collector(config, &metrics)?;
+        let mut collectors = Collectors::new(Arc::clone(&metrics));
+        collectors.take(collectors.prepare(config)?);
         let screening = Doorkeeper::new(&metrics, Handle::current())?.screening(&config.payers);
-        let (prices, _) = config.price_table(&Kinds::unknown());
-        Ok(Self { server: Arc::new(server), market: market(config, prices, collector.as_ref(), screening) })
+        let (prices, _) = config.price_table(&collectors.kinds());
+        Ok(Self { server: Arc::new(server), market: market(config, prices, &collectors, screening) })
     }
 }

@@ -6,35 +6,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use http::{HeaderValue, StatusCode};
+use http::StatusCode;
 
 use crate::chain;
-use crate::config::{self, Config, FacilitatorConfig, JwtConfig, Loaded, Omission, Watcher, unchangeable};
-use crate::facilitator::{Facilitator, RemoteFacilitator, RemoteSettings, SetupError};
+use crate::config::{self, Config, JwtConfig, Loaded, Omission, Watcher, unchangeable};
 use crate::payment::Unproven;
 use crate::plans::TokenVerifier;
-use crate::pricing::Kinds;
 use crate::proxy::{Snapshot, Upstream};
-use crate::resource_server::{Chains, Desk, Market, Proofs, Risk, SubscriptionTerms};
+use crate::resource_server::{Chains, Market, Proofs, Risk, SubscriptionTerms};
 use crate::screening::Screening;
-use crate::telemetry::{Metrics, Timed};
+use crate::telemetry::Metrics;
 use crate::webhook::Events;
 
 use super::StartError;
+use super::collectors::{Collectors, Prepared};
 use super::payers::Doorkeeper;
 use super::turn::turn;
-
-/// How often the facilitator is asked what it settles, once it has answered.
-const ASK_EVERY: Duration = Duration::from_secs(300);
-/// The first wait after it did not; doubled each time.
-const ASK_AGAIN: Duration = Duration::from_secs(1);
-
-/// Whoever collects the money: asked directly for what it settles, and at its desk for payments.
-#[derive(Clone)]
-pub(super) struct Collector {
-    facilitator: Arc<dyn Facilitator>,
-    desk: Arc<Desk>,
-}
 
 /// The one who changes what requests are served by.
 pub(super) struct Keeper {
@@ -42,8 +29,7 @@ pub(super) struct Keeper {
     /// What the listeners and the store were started with.
     started: Config,
     config: Config,
-    kinds: Kinds,
-    facilitator: Option<Collector>,
+    collectors: Collectors,
     omissions: Vec<Omission>,
     live: Arc<ArcSwap<Snapshot>>,
     metrics: Arc<Metrics>,
@@ -60,17 +46,17 @@ impl Keeper {
         metrics: Arc<Metrics>,
         mut door: Doorkeeper,
     ) -> Result<Self, StartError> {
-        let facilitator = collector(&config, &metrics)?;
-        let kinds = Kinds::unknown();
-        let (prices, omissions) = config.price_table(&kinds);
+        let mut collectors = Collectors::new(Arc::clone(&metrics));
+        collectors.take(collectors.prepare(&config)?);
+        let (prices, omissions) = config.price_table(&collectors.kinds());
         door.prepare(&config.payers)?;
         watcher.also(&config.payers.files);
-        let market = market(&config, prices, facilitator.as_ref(), door.screening(&config.payers));
+        let market = market(&config, prices, &collectors, door.screening(&config.payers));
         let upstreams = upstreams(&config, &HashMap::new()).await;
         let live = Arc::new(ArcSwap::from_pointee(snapshot(&config, market, upstreams)));
         let started = config.clone();
         let path = path.to_owned();
-        Ok(Self { path, started, config, kinds, facilitator, omissions, live, metrics, watcher, door })
+        Ok(Self { path, started, config, collectors, omissions, live, metrics, watcher, door })
     }
 
     pub(super) fn live(&self) -> Arc<ArcSwap<Snapshot>> {
@@ -82,26 +68,20 @@ impl Keeper {
         self.door.events()
     }
 
-    /// Follows the file and the facilitator for as long as the process runs.
+    /// Follows the file and the facilitators for as long as the process runs.
     pub(super) async fn keep(mut self) {
-        let mut wait = ASK_AGAIN;
-        let mut ask_at = tokio::time::Instant::now();
+        let turned = self.collectors.turned();
         loop {
+            self.collectors.ask();
             tokio::select! {
-                () = self.watcher.changed() => if turn("reloading", self.reload()).await == Some(true) {
-                    (wait, ask_at) = (ASK_AGAIN, tokio::time::Instant::now());
-                },
-                () = tokio::time::sleep_until(ask_at) => {
-                    let known = turn("asking the facilitator", self.ask()).await == Some(true);
-                    wait = if known { ASK_EVERY } else { (wait * 2).min(ASK_EVERY) };
-                    ask_at = tokio::time::Instant::now() + if known { ASK_EVERY } else { wait };
-                }
+                () = self.watcher.changed() => drop(turn("reloading", self.reload()).await),
+                () = turned.notified() => drop(turn("hearing of a facilitator", self.hear()).await),
             }
         }
     }
 
-    /// Reads the file anew; if anything in it is wrong, everything stays. Says whether the facilitator changed.
-    async fn reload(&mut self) -> bool {
+    /// Reads the file anew; if anything in it is wrong, everything stays.
+    async fn reload(&mut self) {
         let path = self.path.clone();
         let loaded = tokio::task::spawn_blocking(move || config::load(&path)).await;
         let Loaded { config, warnings } = match loaded {
@@ -110,28 +90,24 @@ impl Keeper {
                 problems.0.iter().for_each(|problem| tracing::error!("{problem}"));
                 tracing::error!(problems = problems.0.len(), "the configuration is wrong; the old one stays in force");
                 self.metrics.reload(false);
-                return false;
+                return;
             }
             Err(error) => {
                 tracing::error!(%error, "the configuration could not be read");
-                return false;
+                return;
             }
         };
         if config == self.config {
             self.metrics.reload(true);
-            return false;
+            return;
         }
-        let changed = config.facilitator != self.config.facilitator;
-        match self.clients(&config, changed) {
-            Ok(facilitator) => self.facilitator = facilitator,
+        match self.clients(&config) {
+            Ok(collectors) => self.collectors.take(collectors),
             Err(error) => {
                 tracing::error!(%error, "whom to ask cannot be asked; the old configuration stays");
                 self.metrics.reload(false);
-                return false;
+                return;
             }
-        }
-        if changed {
-            self.kinds = Kinds::unknown();
         }
         warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         for setting in unchangeable(&self.started, &config) {
@@ -142,38 +118,24 @@ impl Keeper {
         self.publish().await;
         self.metrics.reload(true);
         tracing::info!(routes = self.config.routes.len(), plans = self.config.plans.len(), "configuration reloaded");
-        changed
     }
 
     /// The clients of a new configuration; those of payers' rules are in force only if all of them can be.
-    fn clients(&mut self, config: &Config, changed: bool) -> Result<Option<Collector>, StartError> {
-        let facilitator = if changed { collector(config, &self.metrics)? } else { self.facilitator.clone() };
+    fn clients(&mut self, config: &Config) -> Result<Prepared, StartError> {
+        let collectors = self.collectors.prepare(config)?;
         self.door.prepare(&config.payers)?;
-        Ok(facilitator)
+        Ok(collectors)
     }
 
-    /// Asks the facilitator what it settles. Says whether it answered.
-    async fn ask(&mut self) -> bool {
-        let Some(facilitator) = &self.facilitator else { return true };
-        match facilitator.facilitator.supported().await {
-            Ok(supported) => {
-                let kinds = Kinds::from_supported(&supported, &self.kinds);
-                if kinds != self.kinds {
-                    self.kinds = kinds;
-                    self.publish().await;
-                }
-                true
-            }
-            Err(error) => {
-                tracing::warn!(%error, "the facilitator does not say what it settles");
-                false
-            }
-        }
+    /// A facilitator fails or works again, or says something new: what is offered may change with it.
+    async fn hear(&mut self) {
+        self.collectors.tell(&self.door.events());
+        self.publish().await;
     }
 
     /// Swaps in a new snapshot; requests under way keep theirs.
     async fn publish(&mut self) {
-        let (prices, omissions) = self.config.price_table(&self.kinds);
+        let (prices, omissions) = self.config.price_table(&self.collectors.kinds());
         if omissions != self.omissions {
             for omission in &omissions {
                 tracing::warn!(network = %omission.network, "{omission}");
@@ -182,7 +144,7 @@ impl Keeper {
         }
         let upstreams = upstreams(&self.config, &self.live.load().upstreams).await;
         let screening = self.door.screening(&self.config.payers);
-        let market = market(&self.config, prices, self.facilitator.as_ref(), screening);
+        let market = market(&self.config, prices, &self.collectors, screening);
         self.live.store(Arc::new(snapshot(&self.config, market, upstreams)));
     }
 }
@@ -199,20 +161,20 @@ fn snapshot(config: &Config, market: Arc<Market>, upstreams: HashMap<Arc<str>, A
 pub(super) fn market(
     config: &Config,
     prices: crate::pricing::PriceTable,
-    collector: Option<&Collector>,
+    collectors: &Collectors,
     screening: Arc<Screening>,
 ) -> Arc<Market> {
-    let (kept, facilitator) = (&config.store.kept, config.facilitator.as_ref());
+    let (kept, facilitators) = (&config.store.kept, config.facilitators.as_ref());
     let sold = &config.subscriptions;
     let risk = Risk {
-        resolve_timeout: facilitator.map_or(Duration::ZERO, |facilitator| facilitator.resolve_timeout),
-        unproven: facilitator.map_or(Unproven::Hold, |facilitator| facilitator.unproven_settlement),
+        resolve_timeout: facilitators.map_or(Duration::ZERO, |facilitators| facilitators.resolve_timeout),
+        unproven: facilitators.map_or(Unproven::Hold, |facilitators| facilitators.unproven_settlement),
         replay_body_bytes_max: kept.replay_body_bytes_max,
         replay_ttl: kept.replay_ttl,
     };
     Arc::new(Market {
         prices,
-        facilitator: collector.map(|collector| Arc::clone(&collector.desk)),
+        facilitators: collectors.desks(config),
         chains: chains(config),
         risk,
         quote_ttl: config.server.quote_ttl,
@@ -264,29 +226,4 @@ async fn upstreams(config: &Config, earlier: &HashMap<Arc<str>, Arc<Upstream>>) 
         upstreams.insert(Arc::clone(name), upstream);
     }
     upstreams
-}
-
-pub(super) fn collector(config: &Config, metrics: &Arc<Metrics>) -> Result<Option<Collector>, SetupError> {
-    let Some(settings) = &config.facilitator else { return Ok(None) };
-    let facilitator: Arc<dyn Facilitator> = Arc::new(Timed::new(Arc::new(facilitator(settings)?), Arc::clone(metrics)));
-    let desk = Arc::new(Desk::new(Arc::clone(&facilitator), settings.concurrency));
-    Ok(Some(Collector { facilitator, desk }))
-}
-
-/// The client of a facilitator.
-///
-/// # Errors
-/// [`SetupError`] if its settings are of no use.
-pub fn facilitator(config: &FacilitatorConfig) -> Result<RemoteFacilitator, SetupError> {
-    let header = |secret: &config::Secret| {
-        let mut value = HeaderValue::try_from(secret.reveal()).unwrap_or_else(|_| HeaderValue::from_static(""));
-        value.set_sensitive(true);
-        value
-    };
-    RemoteFacilitator::new(&RemoteSettings {
-        url: Arc::clone(&config.url),
-        verify_timeout: config.verify_timeout,
-        settle_timeout: config.settle_timeout,
-        headers: config.headers.iter().map(|(name, secret)| (name.clone(), header(secret))).collect(),
-    })
 }

@@ -1,6 +1,7 @@
 //! Where concrete types meet: the store, the facilitator's client, Pingora's services. Nothing is decided here.
 
 mod beside;
+mod collectors;
 mod core_dump;
 mod live;
 mod open_files;
@@ -24,7 +25,7 @@ use pingora::services::listening::Service;
 use tokio::runtime::Runtime;
 
 pub use beside::{Beside, open_books};
-pub use live::facilitator;
+pub use collectors::facilitator;
 pub use stop::Stop;
 
 use self::live::Keeper;

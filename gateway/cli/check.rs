@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use super::print;
-use crate::config::{Config, FacilitatorConfig, Loaded, RouteConfig, Sale, load};
+use crate::config::{Config, FacilitatorConfig, FacilitatorsConfig, Loaded, RouteConfig, Sale, load};
 use crate::pricing::{Kinds, Metering, Price, Unlisted};
 use crate::x402::facilitator::SupportedResponse;
 
@@ -24,38 +24,42 @@ pub fn run(path: &Path, ask: Option<Ask<'_>>) -> ExitCode {
     for warning in warnings {
         print(stderr(), &format!("warning: {warning}"));
     }
-    if let (Some(ask), Some(facilitator)) = (ask, &config.facilitator) {
-        match ask(facilitator).map(|supported| online(&config, &supported)) {
-            Ok(Online { warnings, problems }) => {
-                warnings.iter().for_each(|warning| print(stderr(), &format!("warning: {warning}")));
-                problems.iter().for_each(|problem| print(stderr(), problem));
-                if !problems.is_empty() {
-                    return ExitCode::FAILURE;
-                }
-            }
-            Err(error) => {
-                print(stderr(), &format!("{} does not say what it settles: {error}", facilitator.url));
-                return ExitCode::FAILURE;
-            }
+    if let (Some(ask), Some(facilitators)) = (ask, &config.facilitators) {
+        let Online { warnings, problems } = online(&config, facilitators, ask);
+        warnings.iter().for_each(|warning| print(stderr(), &format!("warning: {warning}")));
+        problems.iter().for_each(|problem| print(stderr(), problem));
+        if !problems.is_empty() {
+            return ExitCode::FAILURE;
         }
     }
     print(stdout(), &summary(path, &config));
     ExitCode::SUCCESS
 }
 
-/// What a facilitator's word means for a configuration.
+/// What the facilitators' words mean for a configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Online {
     /// Networks that nothing will be offered on.
     pub warnings: Vec<String>,
-    /// What nobody could pay.
+    /// What nobody could pay, and who does not answer.
     pub problems: Vec<String>,
 }
 
-/// Compares a configuration with what its facilitator settles.
-pub fn online(config: &Config, supported: &SupportedResponse) -> Online {
-    let kinds = Kinds::from_supported(supported, &Kinds::unknown());
-    let omissions = config.omissions(&kinds);
+/// Compares a configuration with what its facilitators settle.
+pub fn online(config: &Config, facilitators: &FacilitatorsConfig, ask: Ask<'_>) -> Online {
+    let (mut said, mut silent) = (Vec::new(), Vec::new());
+    for facilitator in &facilitators.list {
+        match ask(facilitator) {
+            Ok(supported) => {
+                said.push(Kinds::from_supported(&supported, &Kinds::unknown()).within(&facilitator.reach));
+            }
+            Err(error) => silent.push(format!("{} does not say what it settles: {error}", facilitator.url)),
+        }
+    }
+    if said.is_empty() {
+        return Online { warnings: Vec::new(), problems: silent };
+    }
+    let omissions = config.omissions(&Kinds::joined(&said));
     let receivers = config.receivers.iter();
     let paid: Vec<_> =
         receivers.filter(|receiver| !omissions.iter().any(|left_out| left_out.network == receiver.network)).collect();
@@ -65,8 +69,9 @@ pub fn online(config: &Config, supported: &SupportedResponse) -> Online {
     let problem = |what: String| format!("{what} cannot be paid: the facilitator settles on none of its networks");
     Online {
         warnings: omissions.iter().map(ToString::to_string).collect(),
-        problems: routes
-            .map(|route| problem(format!("route {}", route.pattern)))
+        problems: silent
+            .into_iter()
+            .chain(routes.map(|route| problem(format!("route {}", route.pattern))))
             .chain(plans.map(|plan| problem(format!("plan {}", plan.plan.name))))
             .collect(),
     }
@@ -87,8 +92,11 @@ pub fn summary(path: &Path, config: &Config) -> String {
     let plans: Vec<_> = config.plans.iter().map(|plan| format!("{} {}", plan.plan.name, plan.price)).collect();
     let plans = if plans.is_empty() { String::new() } else { format!(" ({})", plans.join(", ")) };
     let networks: Vec<_> = config.receivers.iter().map(|receiver| &*receiver.name).collect();
-    let settled = match &config.facilitator {
-        Some(facilitator) => format!("paid on {}, settled by {}", networks.join(", "), facilitator.url),
+    let settled = match &config.facilitators {
+        Some(FacilitatorsConfig { list, .. }) => {
+            let urls: Vec<_> = list.iter().map(|facilitator| &*facilitator.url).collect();
+            format!("paid on {}, settled by {}", networks.join(", "), urls.join(", "))
+        }
         None => "nothing is paid for".to_owned(),
     };
     let unlisted = match config.server.unlisted {
@@ -165,10 +173,14 @@ mod tests {
 
     #[test]
     fn what_nobody_can_pay_is_a_problem() {
-        let only_v1_base = serde_json::from_value(serde_json::json!({ "kinds": [
-            { "x402Version": 2, "scheme": "exact", "network": "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp" },
-        ]}));
-        let online = online(&sample("smallest.toml"), &only_v1_base.unwrap());
+        let only_solana = || {
+            serde_json::from_value(serde_json::json!({ "kinds": [
+                { "x402Version": 2, "scheme": "exact", "network": "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp" },
+            ]}))
+        };
+        let config = sample("smallest.toml");
+        let online =
+            online(&config, config.facilitators.as_ref().unwrap(), &|_| only_solana().map_err(|_| String::new()));
         assert_eq!(
             online.warnings,
             ["nothing is offered on base-sepolia: the facilitator settles no \"exact\" payments there"]
@@ -178,10 +190,14 @@ mod tests {
 
     #[test]
     fn a_network_left_out_is_a_warning_while_another_remains() {
-        let only_base = serde_json::from_value(serde_json::json!({ "kinds": [
-            { "x402Version": 2, "scheme": "exact", "network": "eip155:8453" },
-        ]}));
-        let online = online(&sample("per-call.toml"), &only_base.unwrap());
+        let only_base = || {
+            serde_json::from_value(serde_json::json!({ "kinds": [
+                { "x402Version": 2, "scheme": "exact", "network": "eip155:8453" },
+            ]}))
+        };
+        let config = sample("per-call.toml");
+        let online =
+            online(&config, config.facilitators.as_ref().unwrap(), &|_| only_base().map_err(|_| String::new()));
         assert_eq!((online.warnings.len(), online.problems.len()), (1, 0));
     }
 }

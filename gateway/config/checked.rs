@@ -9,7 +9,6 @@ use std::time::Duration;
 use http::StatusCode;
 
 use crate::money::{Address, Asset, Family, Network};
-use crate::payment::Unproven;
 use crate::plans::{OnRepurchase, Plan, Rate};
 use crate::pricing::{Metering, Methods, Pattern, Price, SettleTiming, Unlisted};
 
@@ -22,8 +21,8 @@ pub struct Config {
     pub connections: super::ConnectionsConfig,
     /// `[upstream]` under the name `""`, and `[upstreams.NAME]`.
     pub upstreams: BTreeMap<Arc<str>, UpstreamConfig>,
-    /// `[facilitator]`. None if nothing has a price.
-    pub facilitator: Option<FacilitatorConfig>,
+    /// `[facilitator]` and `[[facilitators]]`. None if nothing has a price.
+    pub facilitators: Option<super::FacilitatorsConfig>,
     /// `[pay_to]` and `[networks.NAME]`, in the order of `[pay_to]`.
     pub receivers: Vec<Receiver>,
     /// `[store]`.
@@ -126,26 +125,6 @@ pub struct ContextConfig {
     pub audience: Arc<str>,
     /// How long it is good, in whole seconds; 60 s unless said otherwise.
     pub ttl: Duration,
-}
-
-/// Who checks and settles payments.
-#[derive(Debug, Clone, PartialEq)]
-pub struct FacilitatorConfig {
-    /// Base URL without a slash at its end.
-    pub url: Arc<str>,
-    /// For the whole of a `/verify` call; 10 s unless said otherwise.
-    pub verify_timeout: Duration,
-    /// For the whole of a `/settle` call; 60 s unless said otherwise.
-    pub settle_timeout: Duration,
-    /// How long a request asks for the outcome of its settlement if the first answer was none; 10 s unless said
-    /// otherwise.
-    pub resolve_timeout: Duration,
-    /// What "already used" means where no chain can be asked; held unless said otherwise.
-    pub unproven_settlement: Unproven,
-    /// The most calls at a time, a quarter of them kept for work that is done; 1024 unless said otherwise.
-    pub concurrency: usize,
-    /// Sent with each call.
-    pub headers: Vec<(http::HeaderName, Secret)>,
 }
 
 /// A receiver on one network.

@@ -7,6 +7,7 @@ mod check;
 mod checked;
 mod connections;
 mod document;
+mod facilitators;
 mod field;
 mod load;
 mod payers;
@@ -17,11 +18,11 @@ mod table;
 mod trusted_proxies;
 
 pub use checked::{
-    Config, ContextConfig, FacilitatorConfig, JwtConfig, KeptConfig, KeysConfig, ListenAddr, LogFormat, PlanConfig,
-    Receiver, RouteConfig, Sale, Secret, SecretSource, ServerConfig, StoreConfig, SubscriptionsConfig, TlsFiles,
-    UpstreamConfig,
+    Config, ContextConfig, JwtConfig, KeptConfig, KeysConfig, ListenAddr, LogFormat, PlanConfig, Receiver, RouteConfig,
+    Sale, Secret, SecretSource, ServerConfig, StoreConfig, SubscriptionsConfig, TlsFiles, UpstreamConfig,
 };
 pub use connections::ConnectionsConfig;
+pub use facilitators::{FacilitatorConfig, FacilitatorsConfig};
 pub use load::{Loaded, load, parse};
 pub use payers::PayersConfig;
 pub use problem::{Place, Problem, Problems};

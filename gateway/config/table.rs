@@ -157,7 +157,7 @@ fn terms(
     }
     // Version 1 has no word for payment flows and none for Permit2.
     let in_v1 = settle == SettleTiming::After && asset.transfer == TransferMethod::Native && amount < V1_AMOUNT_LIMIT;
-    let v1_network = receiver.v1_name.filter(|name| in_v1 && kinds.settles_v1(name));
+    let v1_network = receiver.v1_name.filter(|name| in_v1 && kinds.settles_v1(&receiver.network, name));
     let (network, pay_to) = (receiver.network.clone(), receiver.pay_to.clone());
     Some(Terms::new(network, asset, amount, pay_to, receiver.max_timeout_seconds, v1_network, more))
 }

@@ -5,6 +5,7 @@
 
 mod answers;
 mod base_url;
+mod breaker;
 #[cfg(test)]
 mod fake;
 #[cfg(test)]
@@ -16,6 +17,7 @@ mod transport;
 use async_trait::async_trait;
 
 pub use answers::{Settlement, settlement, verdict};
+pub use breaker::{Breaker, Health};
 pub use remote::{RemoteFacilitator, RemoteSettings, SetupError};
 pub use supported::supported;
 pub use transport::Answer;
@@ -107,6 +109,12 @@ impl Unclear {
 /// payer for something else.
 pub fn says_used(reason: &str) -> bool {
     reason.contains("already_used") || reason.contains("duplicate_settlement")
+}
+
+/// Whether a refusal is for a trouble of the facilitator's own, which no payer can help: `unexpected_verify_error` and
+/// its kin.
+pub fn is_its_own_trouble(reason: &str) -> bool {
+    reason.starts_with("unexpected_")
 }
 
 /// No verdict.

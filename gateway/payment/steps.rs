@@ -8,6 +8,7 @@
 //! ```
 
 use std::fmt;
+use std::sync::Arc;
 
 use super::{Goods, Presented, Refused};
 use crate::money::Address;
@@ -42,6 +43,7 @@ pub struct Verified<C> {
     presented: Presented,
     goods: Goods,
     payer: Option<String>,
+    facilitator: Option<Arc<str>>,
     claim: C,
 }
 
@@ -51,6 +53,7 @@ pub struct Settling<C> {
     presented: Presented,
     goods: Goods,
     payer: Option<String>,
+    facilitator: Arc<str>,
     claim: C,
 }
 
@@ -81,10 +84,19 @@ impl<C> Claimed<C> {
         &self.presented
     }
 
-    /// The facilitator found it good.
-    pub fn verified(self, payer: Option<String>) -> Verified<C> {
+    /// It is good by the word of this facilitator, which named the payer or not.
+    pub fn verified(self, payer: Option<String>, facilitator: Arc<str>) -> Verified<C> {
+        Verified { facilitator: Some(facilitator), ..self.unasked(payer) }
+    }
+
+    /// It is settled first, so that nobody was asked.
+    pub fn unverified(self) -> Verified<C> {
+        self.unasked(None)
+    }
+
+    fn unasked(self, payer: Option<String>) -> Verified<C> {
         let payer = payer.or_else(|| self.presented.payer.as_ref().map(Address::to_string));
-        Verified { presented: self.presented, goods: self.goods, payer, claim: self.claim }
+        Verified { presented: self.presented, goods: self.goods, payer, facilitator: None, claim: self.claim }
     }
 }
 
@@ -99,9 +111,15 @@ impl<C> Verified<C> {
         self.payer.as_deref()
     }
 
-    /// The next step; to be called by whoever writes it into the ledger.
-    pub fn settling(self) -> Settling<C> {
-        Settling { presented: self.presented, goods: self.goods, payer: self.payer, claim: self.claim }
+    /// Whose word it is, if anybody was asked: nobody else may settle it.
+    pub fn facilitator(&self) -> Option<&Arc<str>> {
+        self.facilitator.as_ref()
+    }
+
+    /// The next step; to be called by whoever writes it into the ledger. `facilitator` is the one that will be asked.
+    pub fn settling(self, facilitator: Arc<str>) -> Settling<C> {
+        let Self { presented, goods, payer, claim, .. } = self;
+        Settling { presented, goods, payer, facilitator, claim }
     }
 }
 
@@ -119,6 +137,16 @@ impl<C> Settling<C> {
     /// Who pays, as far as anybody has said.
     pub fn payer(&self) -> Option<&str> {
         self.payer.as_deref()
+    }
+
+    /// Who is asked to move the money.
+    pub fn facilitator(&self) -> &Arc<str> {
+        &self.facilitator
+    }
+
+    /// Another one is asked, since the first is known not to have been; the ledger knows.
+    pub fn by(self, facilitator: Arc<str>) -> Self {
+        Self { facilitator, ..self }
     }
 
     /// Nobody knows whether the money has moved, and the ledger knows that: what is left is the claim.

@@ -2,22 +2,32 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
+use super::Reach;
 use crate::money::Network;
 use crate::x402::facilitator::SupportedResponse;
+use crate::x402::networks;
 
-/// What the facilitator is known to settle, so that nothing is offered that nobody would take.
+/// What a facilitator, or all of them together, are known to settle, so that nothing is offered that nobody would take.
 ///
-/// Before its first answer nothing is known: then all that needs no word of the facilitator is offered, since a
+/// Before a facilitator's first answer nothing is known of it: then all that needs no word of it is offered, since a
 /// challenge must not wait for anybody.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kinds {
-    known: Option<BTreeMap<(u8, String), Map<String, Value>>>,
+    /// `extra`, by version and the network's name in it.
+    known: BTreeMap<(u8, String), Map<String, Value>>,
+    /// The networks of facilitators that have not answered.
+    unheard: Vec<Reach>,
 }
 
 impl Kinds {
-    /// Nothing known yet.
+    /// Nothing known yet, of a facilitator that is asked for all networks.
     pub fn unknown() -> Self {
-        Self::default()
+        Self::unheard(Reach::everywhere())
+    }
+
+    /// Nothing known yet.
+    pub fn unheard(reach: Reach) -> Self {
+        Self { known: BTreeMap::new(), unheard: vec![reach] }
     }
 
     /// What `/supported` said, with the fee payers of `earlier` kept where the facilitator still signs for them: a
@@ -36,24 +46,51 @@ impl Kinds {
             }
             known.entry((kind.x402_version, kind.network.clone())).or_insert(extra);
         }
-        Self { known: Some(known) }
+        Self { known, unheard: Vec::new() }
+    }
+
+    /// The part of it that the facilitator is asked for.
+    pub fn within(mut self, reach: &Reach) -> Self {
+        let network = |version: u8, name: &str| match version {
+            1 => networks::of_v1(name),
+            _ => Network::parse(name).ok(),
+        };
+        self.known.retain(|(version, name), _| network(*version, name).is_some_and(|network| reach.covers(&network)));
+        self
+    }
+
+    /// What several facilitators settle together; for each network the first one's word holds.
+    pub fn joined<'a>(all: impl IntoIterator<Item = &'a Self>) -> Self {
+        let mut joined = Self { known: BTreeMap::new(), unheard: Vec::new() };
+        for Self { known, unheard } in all {
+            for (kind, extra) in known {
+                joined.known.entry(kind.clone()).or_insert_with(|| extra.clone());
+            }
+            joined.unheard.extend_from_slice(unheard);
+        }
+        joined
     }
 
     /// Whether payments of version 2 on a network may be offered; `fee_payer` says whether that needs the
     /// facilitator's own word.
     pub fn settles(&self, network: &Network, fee_payer: bool) -> bool {
-        match &self.known {
-            None => !fee_payer,
-            Some(_) => match self.extra(2, network.caip2()) {
-                Some(extra) => !fee_payer || extra.contains_key("feePayer"),
-                None => false,
-            },
+        match self.extra(2, network.caip2()) {
+            Some(extra) => !fee_payer || extra.contains_key("feePayer"),
+            None => !fee_payer && self.may_settle(network),
         }
     }
 
     /// Whether payments of version 1 on a network may be offered, by its short name.
-    pub fn settles_v1(&self, name: &str) -> bool {
-        self.known.is_none() || self.extra(1, name).is_some()
+    pub fn settles_v1(&self, network: &Network, name: &str) -> bool {
+        self.extra(1, name).is_some() || self.may_settle(network)
+    }
+
+    /// Whether a payment on these terms can be settled: `name` is the network's in the payment's version.
+    pub fn takes(&self, version: u8, network: &Network, name: &str, fee_payer: Option<&Value>) -> bool {
+        match self.extra(version, name) {
+            Some(extra) => fee_payer.is_none_or(|fee_payer| extra.get("feePayer") == Some(fee_payer)),
+            None => fee_payer.is_none() && self.may_settle(network),
+        }
     }
 
     /// The address that pays a network's fees, for `extra.feePayer`.
@@ -61,8 +98,13 @@ impl Kinds {
         self.extra(2, network.caip2())?.get("feePayer")
     }
 
+    /// Whether somebody may settle there who has not said so yet.
+    fn may_settle(&self, network: &Network) -> bool {
+        self.unheard.iter().any(|reach| reach.covers(network))
+    }
+
     fn extra(&self, version: u8, network: &str) -> Option<&Map<String, Value>> {
-        self.known.as_ref()?.get(&(version, network.to_owned()))
+        self.known.get(&(version, network.to_owned()))
     }
 }
 
@@ -92,7 +134,8 @@ mod tests {
         assert!(settles("eip155:8453", false));
         assert!(settles(SOLANA, true));
         assert!(!settles("eip155:1", false));
-        assert!(kinds.settles_v1("base") && !kinds.settles_v1("solana"));
+        let v1 = |name| kinds.settles_v1(&networks::of_v1(name).unwrap(), name);
+        assert!(v1("base") && !v1("solana"));
     }
 
     #[test]
@@ -100,7 +143,39 @@ mod tests {
         let kinds = Kinds::unknown();
         assert!(kinds.settles(&Network::parse("eip155:8453").unwrap(), false));
         assert!(!kinds.settles(&Network::parse(SOLANA).unwrap(), true));
-        assert!(kinds.settles_v1("base"));
+        assert!(kinds.settles_v1(&Network::parse("eip155:8453").unwrap(), "base"));
+    }
+
+    #[test]
+    fn a_facilitator_is_asked_for_its_networks_only() {
+        let (base, solana) = (Network::parse("eip155:8453").unwrap(), Network::parse(SOLANA).unwrap());
+        let reach = Reach::of([base.clone()]);
+        let kinds = Kinds::from_supported(&supported("A", &[]), &Kinds::unknown()).within(&reach);
+        assert!(kinds.settles(&base, false) && kinds.settles_v1(&base, "base") && !kinds.settles(&solana, true));
+        let silent = Kinds::unheard(reach);
+        assert!(silent.settles(&base, false) && !silent.settles(&Network::parse("eip155:1").unwrap(), false));
+    }
+
+    #[test]
+    fn of_several_the_first_ones_word_holds() {
+        let solana = Network::parse(SOLANA).unwrap();
+        let [first, second] = ["A", "B"].map(|payer| Kinds::from_supported(&supported(payer, &[]), &Kinds::unknown()));
+        let silent = Kinds::unheard(Reach::of([Network::parse("eip155:1").unwrap()]));
+        let joined = Kinds::joined([&silent, &first, &second]);
+        assert_eq!(joined.fee_payer(&solana), Some(&Value::from("A")));
+        let settles = |id: &str| joined.settles(&Network::parse(id).unwrap(), false);
+        assert!(settles("eip155:1") && settles("eip155:8453") && !settles("eip155:137"));
+    }
+
+    #[test]
+    fn a_payment_goes_to_whoever_pays_its_fees() {
+        let (base, solana) = (Network::parse("eip155:8453").unwrap(), Network::parse(SOLANA).unwrap());
+        let kinds = Kinds::from_supported(&supported("A", &[]), &Kinds::unknown());
+        let takes = |fee_payer: &str| kinds.takes(2, &solana, SOLANA, Some(&Value::from(fee_payer)));
+        assert!(takes("A") && !takes("B"));
+        assert!(kinds.takes(1, &base, "base", None) && !kinds.takes(1, &base, "solana", None));
+        assert!(Kinds::unknown().takes(2, &base, "eip155:8453", None));
+        assert!(!Kinds::unknown().takes(2, &solana, SOLANA, Some(&Value::from("A"))), "it has named none");
     }
 
     #[test]

@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::admit::Wanted;
@@ -123,31 +124,28 @@ impl ResourceServer {
         claimed: Claimed<Claim>,
     ) -> Result<(payment::Verified<Claim>, Option<SettleResponse>), Denial> {
         crash_point!("verify.asking");
-        let verdict = market.desk()?.place(Work::Check).await?.verify(&claimed.presented().request).await;
+        let said = market.facilitators.verdict(claimed.presented()).await;
         crash_point!("verify.answered");
+        let (verdict, desk) = said?;
         match verdict {
-            Ok(Verdict::Valid { payer }) => {
+            Verdict::Valid { payer } => {
                 let presented = claimed.presented();
                 if contradicts(presented.payer.as_ref(), payer.as_deref(), &presented.terms.network) {
                     let text = "the facilitator names another payer than the payment";
                     return Err(not_taken(Refused::new("payer_mismatch", text)));
                 }
-                Ok((claimed.verified(payer), None))
+                Ok((claimed.verified(payer, Arc::clone(desk.name())), None))
             }
-            Ok(Verdict::Refused(refusal)) => {
+            Verdict::Refused(refusal) => {
                 // Without a quote nothing says that it was not there before, and it was never sent by us.
                 if claimed.presented().quote.is_some()
                     && may_have_landed(&refusal.reason)
                     && let Some(receipt) = self.landed(market, claimed.presented()).await
                 {
-                    return Ok((claimed.verified(refusal.payer), Some(receipt)));
+                    return Ok((claimed.verified(refusal.payer, Arc::clone(desk.name())), Some(receipt)));
                 }
                 let message = refusal.message.unwrap_or_else(|| "the facilitator refused the payment".to_owned());
                 Err(not_taken(Refused { reason: refusal.reason.into(), message: message.into() }))
-            }
-            Err(error) => {
-                tracing::warn!(%error, payment_id = %claimed.presented().id, "no verdict on a payment");
-                Err(Denial::NoVerdict("facilitator_unavailable"))
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The facilitator, asked by a bounded number at a time.
+//! One facilitator, asked by a bounded number at a time, with what is known of it.
 //!
 //! A part of the places is kept for settlements of work that the upstream has done already, so that a flood of slow
 //! payments cannot take what honest buyers are owed.
@@ -6,19 +6,46 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, SemaphorePermit};
+use arc_swap::ArcSwap;
+use serde_json::Value;
+use tokio::sync::{Notify, Semaphore, SemaphorePermit};
+use tokio::time::Instant;
 
 use super::Denial;
-use crate::facilitator::{Facilitator, FacilitatorError, SettleOutcome, Verdict};
+use crate::facilitator::{Breaker, Facilitator, FacilitatorError, Health, SettleOutcome, Verdict, is_its_own_trouble};
+use crate::payment::Presented;
+use crate::pricing::{Kinds, Reach};
 use crate::x402::facilitator::FacilitatorRequest;
 
 /// The longest wait for a place. Nothing was asked by then, so nothing is charged.
 const WAIT_MAX: Duration = Duration::from_secs(5);
 
+/// What a [`Desk`] is made of, beside the facilitator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeskSettings {
+    /// What the operator calls it: in the books, in logs and in metrics.
+    pub name: Arc<str>,
+    /// The networks that it is asked for.
+    pub reach: Reach,
+    /// Those with a lower number are asked first.
+    pub order: u32,
+    /// How much of the payments it gets among those of the same order.
+    pub weight: u32,
+    /// A verdict that takes longer is taken, and counts as a failure. None: any will do.
+    pub latency_budget: Option<Duration>,
+    /// The most calls at a time.
+    pub places: usize,
+}
+
 /// A facilitator and its places.
 #[derive(Debug)]
 pub struct Desk {
+    settings: DeskSettings,
     facilitator: Arc<dyn Facilitator>,
+    kinds: ArcSwap<Kinds>,
+    breaker: Breaker,
+    /// Told when the facilitator fails, and when it works again.
+    turned: Arc<Notify>,
     /// Half of them: what hangs in a settlement keeps nobody from being checked.
     checks: Semaphore,
     settlements: Semaphore,
@@ -41,11 +68,55 @@ pub(super) enum Work {
 pub(super) struct Place<'a>(&'a Desk, #[expect(dead_code, reason = "held")] SemaphorePermit<'a>);
 
 impl Desk {
-    /// A desk with so many places: half for checks, a quarter for settlements, a quarter for those of work that is
-    /// done.
-    pub fn new(facilitator: Arc<dyn Facilitator>, places: usize) -> Self {
-        let places = |part: usize| Semaphore::new((places / part).max(1));
-        Self { facilitator, checks: places(2), settlements: places(4), reserved: places(4) }
+    /// A desk with its places: half for checks, a quarter for settlements, a quarter for those of work that is done.
+    pub fn new(facilitator: Arc<dyn Facilitator>, settings: DeskSettings, turned: Arc<Notify>) -> Self {
+        let places = |part: usize| Semaphore::new((settings.places / part).max(1));
+        let (checks, settlements, reserved) = (places(2), places(4), places(4));
+        let kinds = ArcSwap::from_pointee(Kinds::unheard(settings.reach.clone()));
+        let breaker = Breaker::default();
+        Self { settings, facilitator, kinds, breaker, turned, checks, settlements, reserved }
+    }
+
+    /// What it was made of.
+    pub fn settings(&self) -> &DeskSettings {
+        &self.settings
+    }
+
+    /// What the operator calls the facilitator.
+    pub fn name(&self) -> &Arc<str> {
+        &self.settings.name
+    }
+
+    /// What the facilitator is known to settle.
+    pub fn kinds(&self) -> Arc<Kinds> {
+        self.kinds.load_full()
+    }
+
+    /// Notes what the facilitator says it settles. Says whether that is news.
+    pub fn learn(&self, kinds: Kinds) -> bool {
+        // It answers, so the next payment may see whether it works.
+        self.breaker.heard(now());
+        let is_news = **self.kinds.load() != kinds;
+        if is_news {
+            self.kinds.store(Arc::new(kinds));
+        }
+        is_news
+    }
+
+    /// Whether its last calls came to nothing, so that others are asked first.
+    pub fn is_failing(&self) -> bool {
+        self.breaker.is_open()
+    }
+
+    pub(super) fn health(&self) -> Health {
+        self.breaker.health(now())
+    }
+
+    /// Whether it settles payments on these terms, as far as is known.
+    pub(super) fn takes(&self, presented: &Presented) -> bool {
+        let (version, terms) = (presented.version.number(), &presented.terms);
+        let fee_payer = terms.extra.get("feePayer").filter(|fee_payer| !matches!(fee_payer, Value::Null));
+        self.kinds.load().takes(version, &terms.network, presented.network_name(), fee_payer)
     }
 
     /// Waits for a place.
@@ -69,18 +140,57 @@ impl Desk {
             _ => Err(Denial::NoVerdict("facilitator_busy")),
         }
     }
+
+    /// Notes a call that came to nothing.
+    pub(super) fn failed(&self) {
+        if self.breaker.failed(now()) {
+            tracing::error!(facilitator = &**self.name(), "the facilitator fails; others are asked first");
+            self.turned.notify_one();
+        }
+    }
+
+    fn succeeded(&self) {
+        if self.breaker.succeeded() {
+            tracing::info!(facilitator = &**self.name(), "the facilitator works again");
+            self.turned.notify_one();
+        }
+    }
 }
 
 impl Place<'_> {
     /// See [`Facilitator::verify`].
     pub(super) async fn verify(self, request: &FacilitatorRequest) -> Result<Verdict, FacilitatorError> {
-        self.0.facilitator.verify(request).await
+        let (desk, began) = (self.0, now());
+        desk.breaker.asked(began);
+        let verdict = desk.facilitator.verify(request).await;
+        let is_slow = desk.settings.latency_budget.is_some_and(|budget| began.elapsed() > budget);
+        match &verdict {
+            Ok(Verdict::Refused(refusal)) if is_its_own_trouble(&refusal.reason) => desk.failed(),
+            Ok(_) if is_slow => desk.failed(),
+            Ok(_) => desk.succeeded(),
+            Err(_) => desk.failed(),
+        }
+        verdict
     }
 
     /// See [`Facilitator::settle`].
     pub(super) async fn settle(self, request: &FacilitatorRequest, network: &str) -> SettleOutcome {
-        self.0.facilitator.settle(request, network).await
+        let desk = self.0;
+        desk.breaker.asked(now());
+        let outcome = desk.facilitator.settle(request, network).await;
+        match &outcome {
+            SettleOutcome::Settled(_) => desk.succeeded(),
+            SettleOutcome::Refused(refusal) if !is_its_own_trouble(&refusal.reason) => desk.succeeded(),
+            SettleOutcome::Unknown(unclear) if unclear.used => desk.succeeded(),
+            SettleOutcome::Refused(_) | SettleOutcome::NotSent(_) | SettleOutcome::Unknown(_) => desk.failed(),
+        }
+        outcome
     }
+}
+
+/// By the runtime's clock, which tests can stop.
+fn now() -> std::time::Instant {
+    Instant::now().into_std()
 }
 
 #[cfg(test)]
@@ -96,7 +206,16 @@ mod tests {
             settle_timeout: WAIT_MAX,
             headers: Vec::new(),
         };
-        let desk = Desk::new(Arc::new(RemoteFacilitator::new(&settings).unwrap()), 4);
+        let facilitator = Arc::new(RemoteFacilitator::new(&settings).unwrap());
+        let settings = DeskSettings {
+            name: "one".into(),
+            reach: Reach::everywhere(),
+            order: 1,
+            weight: 1,
+            latency_budget: None,
+            places: 4,
+        };
+        let desk = Desk::new(facilitator, settings, Arc::default());
         let waiting = desk.place(Work::Waiting).await.unwrap();
         assert!(matches!(desk.place(Work::Waiting).await, Err(Denial::NoVerdict("facilitator_busy"))));
         let done = desk.place(Work::Done).await.unwrap();

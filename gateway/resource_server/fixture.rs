@@ -17,10 +17,11 @@ use super::*;
 use crate::clock::ManualClock;
 use crate::facilitator::{Facilitator, FacilitatorError, SettleOutcome, Verdict};
 use crate::payment::PaymentId;
-use crate::payment::testing::{NOW, QUOTE_TTL, Wallet, header, offer, quoted, usdc, v1, v2};
+use crate::payment::testing::{NOW, QUOTE_TTL, Wallet, elsewhere, header, offer, quoted, usdc, usdc_on_solana, v1, v2};
 use crate::plans::{Plan, Rate, Units};
 use crate::pricing::{
-    Access, Metering, Methods, Offer, OfferKey, Pattern, PlanOffer, Price, Route, Router, SettleTiming, Terms, Unlisted,
+    Access, Kinds, Metering, Methods, Offer, OfferKey, Pattern, PlanOffer, Price, Reach, Route, Router, SettleTiming,
+    Terms, Unlisted,
 };
 use crate::screening::{Rules, Screening};
 use crate::store::{ClaimOutcome, Retention, SqliteStore};
@@ -253,7 +254,8 @@ pub(super) fn market(facilitator: Option<Arc<Script>>) -> Arc<Market> {
         endpoints: "/x402".into(),
         public_url: "https://api.example.com".into(),
     };
-    let facilitator = facilitator.map(|script| Arc::new(Desk::new(script, 64)));
+    let all = facilitator.map(|script| desk("one", script, 1)).into_iter().collect();
+    let facilitators = Desks { all, verify_budget: Duration::from_secs(20), hedge_after: None };
     let risk = Risk {
         resolve_timeout: Duration::ZERO,
         unproven: Unproven::Hold,
@@ -262,7 +264,7 @@ pub(super) fn market(facilitator: Option<Arc<Script>>) -> Arc<Market> {
     };
     Arc::new(Market {
         prices,
-        facilitator,
+        facilitators,
         chains: Chains::new(),
         risk,
         quote_ttl: QUOTE_TTL,
@@ -277,6 +279,23 @@ pub(super) fn market(facilitator: Option<Arc<Script>>) -> Arc<Market> {
         proofs: Proofs::default(),
         screening: Arc::new(Screening::of(Rules::default())),
     })
+}
+
+/// A facilitator with a name, and the order in which it is asked.
+pub(super) fn desk(name: &str, facilitator: Arc<dyn Facilitator>, order: u32) -> Arc<Desk> {
+    let reach = Reach::everywhere();
+    let settings = DeskSettings { name: name.into(), reach, order, weight: 1, latency_budget: None, places: 64 };
+    let desk = Desk::new(facilitator, settings, Arc::default());
+    let fee_payer = usdc_on_solana(1).extra;
+    let supported: SupportedResponse = serde_json::from_value(serde_json::json!({ "kinds": [
+        { "x402Version": 2, "scheme": "exact", "network": "eip155:8453" },
+        { "x402Version": 1, "scheme": "exact", "network": "base" },
+        { "x402Version": 2, "scheme": "exact", "network": elsewhere().network.caip2() },
+        { "x402Version": 2, "scheme": "exact", "network": usdc_on_solana(1).network.caip2(), "extra": fee_payer },
+    ]}))
+    .unwrap();
+    desk.learn(Kinds::from_supported(&supported, &Kinds::unknown()));
+    Arc::new(desk)
 }
 
 /// A plan for a price in atomic units.

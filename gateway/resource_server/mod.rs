@@ -11,6 +11,7 @@ mod charge;
 mod charging;
 mod credential;
 mod desk;
+mod desks;
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
@@ -62,7 +63,8 @@ pub use account::{Account, Grant, Reservation};
 pub use accounts::Accounts;
 pub use admit::{Admitted, Call, Pass};
 pub use credential::Credentials;
-pub use desk::Desk;
+pub use desk::{Desk, DeskSettings};
+pub use desks::Desks;
 pub use import::{Arrival, Imported};
 pub use operator::{Unruled, Word, moves_until};
 pub use proofs::Proofs;
@@ -94,8 +96,8 @@ pub type Settled = crate::payment::Settled<Claim>;
 pub struct Market {
     /// What costs what.
     pub prices: PriceTable,
-    /// Who settles. None if nothing has a price.
-    pub facilitator: Option<Arc<Desk>>,
+    /// Who settles.
+    pub facilitators: Desks,
     /// Who can be asked what became of a payment.
     pub chains: Chains,
     /// What is done about payments in doubt.
@@ -283,12 +285,6 @@ impl Secrets {
 impl Drop for Secrets {
     fn drop(&mut self) {
         [&mut self.keys, &mut self.quotes, &mut self.contexts].into_iter().for_each(zeroize::Zeroize::zeroize);
-    }
-}
-
-impl Market {
-    fn desk(&self) -> Result<&Desk, Denial> {
-        self.facilitator.as_deref().ok_or(Denial::NoVerdict("facilitator_unavailable"))
     }
 }
 

@@ -144,8 +144,12 @@ impl ResourceServer {
     }
 
     async fn ask_facilitator(&self, market: &Market, record: &Record) -> Result<SettleResponse, Unclear> {
-        let unavailable = |_| Unclear::new("the facilitator cannot be asked");
-        let place = market.desk().map_err(unavailable)?.place(Work::Waiting).await.map_err(unavailable)?;
+        let desk = market.facilitators.asked(record).ok_or_else(|| {
+            let name = record.facilitator.as_deref().unwrap_or_default();
+            Unclear::new(format!("the facilitator that was asked, {name:?}, is not in the configuration"))
+        })?;
+        let busy = |_| Unclear::new("the facilitator cannot be asked");
+        let place = desk.place(Work::Waiting).await.map_err(busy)?;
         let payer = record.payer.as_deref().and_then(|payer| Address::parse(payer, &record.chain).ok());
         match place.settle(&record.request, &record.network).await {
             SettleOutcome::Settled(receipt) if contradicts(payer.as_ref(), receipt.payer.as_deref(), &record.chain) => {

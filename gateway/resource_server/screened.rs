@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::{Call, Denial, Market, ResourceServer, Settled};
 use crate::crash::crash_point;
+use crate::facilitator::is_its_own_trouble;
 use crate::money::Address;
 use crate::payment::{Claimed, Presented, Shortfall};
 use crate::screening::{Admission, Dollars, Exceeded, FreeCall, NoVerdict, Payment, Rate, Screened};
@@ -61,7 +62,7 @@ impl ResourceServer {
         let early = payer(claimed.presented(), None);
         let asks = !upfront || (early.is_none() && screening.needs_payer());
         screening.check(counted(claimed.presented(), early.as_ref(), asks), Instant::now())?;
-        let (payment, landed) = if asks { self.check(market, claimed).await? } else { (claimed.verified(None), None) };
+        let (payment, landed) = if asks { self.check(market, claimed).await? } else { (claimed.unverified(), None) };
         let presented = payment.presented();
         let payer = payer(presented, payment.payer());
         let to_count = counted(presented, payer.as_ref(), asks);
@@ -90,16 +91,11 @@ pub(super) fn account_for(admission: Admission, outcome: Result<&Settled, &Denia
     match outcome {
         // What may have moved counts as if it had.
         Ok(_) | Err(Denial::Unresolved(_)) => admission.keep(Instant::now()),
-        Err(Denial::NotSettled(refused, _)) if !is_facilitators_fault(&refused.reason) => {
+        Err(Denial::NotSettled(refused, _)) if !is_its_own_trouble(&refused.reason) => {
             admission.strike(Instant::now());
         }
         Err(_) => drop(admission),
     }
-}
-
-/// `unexpected_settle_error` and its kin, which no payer can help.
-fn is_facilitators_fault(reason: &str) -> bool {
-    reason.starts_with("unexpected_")
 }
 
 /// Does something for a client's address, within the limits of addresses. `pays` says that it presents a payment.

@@ -2,16 +2,19 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::charge::contradicts;
-use super::desk::Work;
+use super::desk::{Place, Work};
 use super::purchase::buyer;
 use super::resolve::{Ending, of_another_payer};
 use super::screened::account_for;
 use super::{Denial, Market, ResourceServer, Settled, Verified};
 use crate::crash::crash_point;
 use crate::facilitator::{Refusal, SettleOutcome, Unclear};
-use crate::payment::{self, PaymentId, Refused, Settling};
+use crate::payment::{self, PaymentId, Presented, Refused, Settling};
 use crate::store::{Claim, Stage, StoreError, StoredResponse};
 use crate::x402::facilitator::SettleResponse;
+
+/// The reason of a payment that was voided since nobody got the request to settle it.
+const NOT_SENT: &str = "not_sent";
 
 /// Why a payment is not settled.
 #[derive(Debug)]
@@ -71,15 +74,9 @@ impl ResourceServer {
         verified: payment::Verified<Claim>,
         work: Work,
     ) -> Result<Settled, Unsettled> {
-        // A place comes first: what waits in vain for one leaves no trace.
-        let place = market.desk()?.place(work).await?;
-        crash_point!("settle.placed");
-        let settling = verified.settling();
-        self.ledger.settling(&settling).await?;
-        crash_point!("settle.journaled");
-        let presented = settling.presented();
-        let outcome = place.settle(&presented.request, presented.network_name()).await;
+        let (settling, outcome) = self.send(market, verified, work).await?;
         crash_point!("settle.answered");
+        let presented = settling.presented();
         let (payer, network) = (presented.payer.as_ref(), &presented.terms.network);
         match outcome {
             SettleOutcome::Settled(receipt) if contradicts(payer, receipt.payer.as_deref(), network) => {
@@ -89,17 +86,47 @@ impl ResourceServer {
             SettleOutcome::Refused(refusal) => Ok(self.refused(market, settling, refusal).await?),
             SettleOutcome::NotSent(why) => {
                 tracing::warn!(payment_id = %presented.id, reason = why, "a settlement was not sent");
-                self.ledger.voided(&presented.id, "not_sent").await?;
+                self.ledger.voided(&presented.id, NOT_SENT).await?;
                 Err(Denial::NoVerdict("facilitator_unavailable").into())
             }
             SettleOutcome::Unknown(unclear) => self.unclear(market, settling, unclear).await,
         }
     }
 
+    /// Asks to move the money: whoever gave its word on the payment, and another one only if it is known that the
+    /// request never reached that one, which the ledger knows too before anybody else is asked.
+    async fn send(
+        &self,
+        market: &Market,
+        verified: payment::Verified<Claim>,
+        work: Work,
+    ) -> Result<(Settling<Claim>, SettleOutcome), Denial> {
+        let desk = market.facilitators.to_settle(verified.presented(), verified.facilitator())?;
+        // A place comes first: what waits in vain for one leaves no trace.
+        let place = desk.place(work).await?;
+        crash_point!("settle.placed");
+        let mut settling = verified.settling(Arc::clone(desk.name()));
+        self.ledger.settling(&settling).await?;
+        crash_point!("settle.journaled");
+        let mut outcome = ask(place, settling.presented()).await;
+        for other in market.facilitators.instead_of(&desk, settling.presented()) {
+            let SettleOutcome::NotSent(why) = &outcome else { break };
+            let (id, facilitator) = (&settling.presented().id, &**settling.facilitator());
+            tracing::warn!(payment_id = %id, facilitator, reason = why, "a settlement was not sent; the next is asked");
+            let Ok(place) = other.place(work).await else { continue };
+            self.ledger.voided(id, NOT_SENT).await?;
+            settling = settling.by(Arc::clone(other.name()));
+            self.ledger.settling(&settling).await?;
+            outcome = ask(place, settling.presented()).await;
+        }
+        Ok((settling, outcome))
+    }
+
     /// Writes down a payment that was put on the chain by somebody else.
     pub(super) async fn book_landed(&self, verified: Verified, receipt: SettleResponse) -> Result<Settled, Denial> {
         let (verified, admission) = verified.into_parts();
-        let settling = verified.settling();
+        let word = verified.facilitator().cloned().unwrap_or_default();
+        let settling = verified.settling(word);
         self.ledger.settling(&settling).await?;
         admission.keep(Instant::now());
         tracing::info!(payment_id = %settling.presented().id, "a payment was on the chain before it was settled");
@@ -191,6 +218,10 @@ impl ResourceServer {
         };
         self.payments.spawn_on(keeping, &self.runtime);
     }
+}
+
+async fn ask(place: Place<'_>, presented: &Presented) -> SettleOutcome {
+    place.settle(&presented.request, presented.network_name()).await
 }
 
 fn not_settled(settling: &Settling<Claim>, refusal: Refusal) -> Denial {

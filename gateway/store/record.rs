@@ -26,6 +26,9 @@ pub struct Record {
     pub identifier: Option<String>,
     /// What the facilitator was asked.
     pub request: FacilitatorRequest,
+    /// Which one, by its name in the configuration; nobody else may be asked about this payment. None in books of an
+    /// earlier version.
+    pub facilitator: Option<Arc<str>>,
     /// The network's name in that request.
     pub network: String,
     /// The network.

@@ -11,13 +11,14 @@ use crate::x402::facilitator::{FacilitatorRequest, SupportedResponse};
 #[derive(Debug)]
 pub struct Timed {
     inner: Arc<dyn Facilitator>,
+    name: Arc<str>,
     metrics: Arc<Metrics>,
 }
 
 impl Timed {
-    /// Times the calls of `inner`.
-    pub fn new(inner: Arc<dyn Facilitator>, metrics: Arc<Metrics>) -> Self {
-        Self { inner, metrics }
+    /// Times the calls of `inner`; `name` is what the operator calls it.
+    pub fn new(inner: Arc<dyn Facilitator>, name: Arc<str>, metrics: Arc<Metrics>) -> Self {
+        Self { inner, name, metrics }
     }
 }
 
@@ -31,7 +32,7 @@ impl Facilitator for Timed {
             Ok(Verdict::Refused(_)) => "refused",
             Err(_) => "failed",
         };
-        self.metrics.facilitator("verify", outcome, started.elapsed());
+        self.metrics.facilitator(&self.name, "verify", outcome, started.elapsed());
         verdict
     }
 
@@ -44,7 +45,7 @@ impl Facilitator for Timed {
             SettleOutcome::NotSent(_) => "not_sent",
             SettleOutcome::Unknown(_) => "unknown",
         };
-        self.metrics.facilitator("settle", outcome, started.elapsed());
+        self.metrics.facilitator(&self.name, "settle", outcome, started.elapsed());
         settled
     }
 
@@ -52,7 +53,7 @@ impl Facilitator for Timed {
         let started = Instant::now();
         let supported = self.inner.supported().await;
         let outcome = if supported.is_ok() { "answered" } else { "failed" };
-        self.metrics.facilitator("supported", outcome, started.elapsed());
+        self.metrics.facilitator(&self.name, "supported", outcome, started.elapsed());
         supported
     }
 }

@@ -1,6 +1,8 @@
 use std::time::Duration;
 
-use prometheus::{Encoder as _, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
+use prometheus::{
+    Encoder as _, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+};
 
 use super::{ConnectionCounters, Running};
 use crate::resource_server::Denial;
@@ -13,6 +15,7 @@ pub struct Metrics {
     payments: IntCounterVec,
     reloads: IntCounterVec,
     facilitator: HistogramVec,
+    works: IntGaugeVec,
     keys_cached: IntGauge,
     open_payments: IntGauge,
     config_ok: IntGauge,
@@ -114,9 +117,12 @@ impl Metrics {
             Ok::<_, prometheus::Error>(gauge)
         };
         let buckets = vec![0.001, 0.005, 0.02, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0];
-        let options = HistogramOpts::new("gateway_facilitator_seconds", "Time of calls to the facilitator");
-        let facilitator = HistogramVec::new(options.buckets(buckets), &["call", "outcome"])?;
+        let options = HistogramOpts::new("gateway_facilitator_seconds", "Time of calls to facilitators");
+        let facilitator = HistogramVec::new(options.buckets(buckets), &["facilitator", "call", "outcome"])?;
         registry.register(Box::new(facilitator.clone()))?;
+        let options = Opts::new("gateway_facilitator_works", "1 if a facilitator answers, 0 if others are asked first");
+        let works = IntGaugeVec::new(options, &["facilitator"])?;
+        registry.register(Box::new(works.clone()))?;
         registry.register(Box::new(super::sieve::lines()))?;
         Ok(Self {
             requests: counter("gateway_requests_total", "Requests by how they ended", "outcome")?,
@@ -129,6 +135,7 @@ impl Metrics {
             connections: ConnectionCounters::new(&registry)?,
             running: Running::default(),
             facilitator,
+            works,
             registry,
         })
     }
@@ -175,9 +182,14 @@ impl Metrics {
         self.config_ok.set(1);
     }
 
-    /// Counts a call to the facilitator.
-    pub fn facilitator(&self, call: &str, outcome: &str, took: Duration) {
-        self.facilitator.with_label_values(&[call, outcome]).observe(took.as_secs_f64());
+    /// Counts a call to a facilitator.
+    pub fn facilitator(&self, name: &str, call: &str, outcome: &str, took: Duration) {
+        self.facilitator.with_label_values(&[name, call, outcome]).observe(took.as_secs_f64());
+    }
+
+    /// Notes whether a facilitator works.
+    pub fn facilitator_works(&self, name: &str, works: bool) {
+        self.works.with_label_values(&[name]).set(i64::from(works));
     }
 
     /// The page for Prometheus.

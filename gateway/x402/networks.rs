@@ -44,6 +44,11 @@ pub fn v1_name(network: &Network) -> Option<&'static str> {
     known(network.caip2()).and_then(|known| known.v1)
 }
 
+/// The network that version 1 means by a name.
+pub fn of_v1(name: &str) -> Option<Network> {
+    NETWORKS.iter().find(|known| known.v1 == Some(name)).and_then(KnownNetwork::network)
+}
+
 impl KnownNetwork {
     /// The asset with this symbol; without one, the network's default.
     pub fn asset(&self, symbol: Option<&str>) -> Option<Asset> {

@@ -1,29 +1,18 @@
+//! One facilitator: what `[facilitator]` and each of `[[facilitators]]` have in common.
+
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
 
-use super::quantity::{duration, timeout};
+use super::quantity::timeout;
 use super::url::Location;
 use super::{Surroundings, secret};
 use crate::config::document::Section;
 use crate::config::field::Field;
 use crate::config::{FacilitatorConfig, Secret};
-use crate::payment::Unproven;
+use crate::pricing::Reach;
 
-const KEYS: &[&str] = &[
-    "url",
-    "allow_http",
-    "verify_timeout",
-    "settle_timeout",
-    "resolve_timeout",
-    "unproven_settlement",
-    "concurrency",
-    "headers",
-];
-const UNPROVEN: &[(&str, Unproven)] = &[("hold", Unproven::Hold), ("accept", Unproven::Accept)];
-/// Clients wait for the answer meanwhile.
-const RESOLVE: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(120);
 const CONCURRENCY: RangeInclusive<usize> = 4..=100_000;
 const EXAMPLE: &str = "a URL like \"https://x402.org/facilitator\"";
 /// What the HTTP client writes itself.
@@ -31,27 +20,48 @@ const NOT_OURS: &[&str] = &["host", "connection", "content-length", "content-typ
 /// What is a secret whatever its value.
 const SECRET: &[&str] = &["authorization", "cookie", "proxy-authorization", "x-api-key"];
 
-/// `[facilitator]`.
-pub(super) fn check(root: &Section<'_>, around: &Surroundings<'_>) -> Option<FacilitatorConfig> {
-    let section = root.field("facilitator")?.section(KEYS)?;
+/// What is not said of a facilitator.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Usual {
+    pub(super) verify_timeout: Duration,
+    pub(super) settle_timeout: Duration,
+    pub(super) concurrency: usize,
+}
+
+impl Usual {
+    /// What a section says for all facilitators below it, or for its own.
+    pub(super) fn of(section: &Section<'_>, usual: Self) -> Self {
+        let places = section.field("concurrency").and_then(|field| concurrency(&field));
+        Self {
+            verify_timeout: timeout(section, "verify_timeout", usual.verify_timeout),
+            settle_timeout: timeout(section, "settle_timeout", usual.settle_timeout),
+            concurrency: places.unwrap_or(usual.concurrency),
+        }
+    }
+}
+
+/// A facilitator that is asked for all networks, with how to reach it; its name is its host and port.
+pub(super) fn check(section: &Section<'_>, usual: Usual, around: &Surroundings<'_>) -> FacilitatorConfig {
     let allow_http = section.field("allow_http").and_then(|field| field.flag()).unwrap_or(false);
-    let url = section.required("url", EXAMPLE).and_then(|field| url(&field, allow_http));
+    let location = section.required("url", EXAMPLE).and_then(|field| location(&field, allow_http));
+    let url = location.as_ref().map(Location::url).unwrap_or_default();
     let headers = section
         .field("headers")
         .and_then(|field| field.members("a table like { Authorization = { env = \"TOKEN\" } }"));
     let headers = headers.unwrap_or_default();
-    let resolve = section.field("resolve_timeout").and_then(|field| duration(&field, RESOLVE, "10s"));
-    let unproven = section.field("unproven_settlement").and_then(|field| field.choice(UNPROVEN));
-    let concurrency = section.field("concurrency").and_then(|field| concurrency(&field));
-    Some(FacilitatorConfig {
-        url: url.unwrap_or_default().into(),
-        verify_timeout: timeout(&section, "verify_timeout", Duration::from_secs(10)),
-        settle_timeout: timeout(&section, "settle_timeout", Duration::from_secs(60)),
-        resolve_timeout: resolve.unwrap_or(Duration::from_secs(10)),
-        unproven_settlement: unproven.unwrap_or(Unproven::Hold),
-        concurrency: concurrency.unwrap_or(1024),
+    let Usual { verify_timeout, settle_timeout, concurrency } = usual;
+    FacilitatorConfig {
+        name: location.map(|location| location.authority()).unwrap_or_default().into(),
+        url: url.into(),
+        verify_timeout,
+        settle_timeout,
+        concurrency,
         headers: headers.iter().filter_map(|(name, field)| header(name, field, around)).collect(),
-    })
+        reach: Reach::everywhere(),
+        order: 1,
+        weight: 1,
+        latency_budget: None,
+    }
 }
 
 fn concurrency(field: &Field<'_>) -> Option<usize> {
@@ -59,12 +69,12 @@ fn concurrency(field: &Field<'_>) -> Option<usize> {
     field.read(number.filter(|number| CONCURRENCY.contains(number)).ok_or("is not a whole number from 4 to 100000"))
 }
 
-fn url(field: &Field<'_>, allow_http: bool) -> Option<String> {
+fn location(field: &Field<'_>, allow_http: bool) -> Option<Location> {
     let location = field.read(Location::base(field.text(EXAMPLE)?))?;
     if !location.tls && !location.is_loopback() && !allow_http {
         field.wrong("sends payments over the network in the clear, https:// would be right, or allow_http = true");
     }
-    Some(location.url())
+    Some(location)
 }
 
 pub(super) fn header(name: &str, field: &Field<'_>, around: &Surroundings<'_>) -> Option<(HeaderName, Secret)> {

@@ -7,6 +7,7 @@ mod asset;
 mod budget;
 mod connections;
 mod facilitator;
+mod facilitators;
 mod jwt;
 mod keys;
 mod listen;
@@ -43,6 +44,7 @@ pub(super) const SECTIONS: &[&str] = &[
     "upstream",
     "upstreams",
     "facilitator",
+    "facilitators",
     "pay_to",
     "networks",
     "store",
@@ -93,9 +95,10 @@ pub(super) fn config(root: &Section<'_>, around: &Surroundings<'_>) -> Config {
     let routes = routes::check(root, &against);
     let sold = Sold { calls: routes.priced, plans: sells_plans };
     sold.check(root, &receivers);
+    let facilitators = facilitators::check(root, &receivers, around);
     let config = Config {
         connections: connections::check(root),
-        facilitator: facilitator::check(root, around),
+        facilitators,
         store: store::check(root, around),
         jwt: jwt::check(root, around),
         subscriptions: subscriptions::check(root),
@@ -119,7 +122,7 @@ impl Sold {
             Self { plans: true, .. } => "plans are sold",
             _ => return,
         };
-        if root.field("facilitator").is_none() {
+        if root.field("facilitator").is_none() && root.field("facilitators").is_none() {
             root.missing(
                 "facilitator",
                 format_args!("and {what}; a table with url = \"https://x402.org/facilitator\""),

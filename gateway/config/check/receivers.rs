@@ -79,6 +79,20 @@ fn network(key: &str) -> Option<(Network, Option<&'static KnownNetwork>)> {
     }
 }
 
+/// A network that somebody is paid on, as it is named elsewhere in the file.
+pub(super) fn named_network(field: &Field<'_>, receivers: &Receivers) -> Option<Network> {
+    let text = field.text("a network like \"base\"")?;
+    let names: Vec<_> = receivers.list.iter().map(|receiver| &*receiver.name).collect();
+    let found = network(text).map(|(network, _)| network);
+    let has_receiver = |network: &Network| receivers.list.iter().any(|receiver| receiver.network == *network);
+    if !found.as_ref().is_some_and(has_receiver) && receivers.all_sound {
+        let close = crate::config::spelling::suggestion(text, &names);
+        let right = close.map(|close| format!(", did you mean {close:?}?")).unwrap_or_default();
+        field.wrong(format_args!("{text:?} has no receiver in pay_to{right}"));
+    }
+    found
+}
+
 fn check_one(receiver: &Named<'_>, settings: Option<&Named<'_>>, around: &Surroundings<'_>) -> Option<Receiver> {
     let section = settings.and_then(|settings| settings.field.section(NETWORK_KEYS));
     let timeout = section.as_ref().and_then(|section| section.field("max_timeout"));

@@ -70,13 +70,17 @@ impl Location {
         Ok(Self { tls, host, port, path: uri.path().trim_end_matches('/').to_owned() })
     }
 
+    /// Host, and port unless it is the usual one.
+    pub(super) fn authority(&self) -> String {
+        let usual = if self.tls { 443 } else { 80 };
+        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
+        if self.port == usual { host } else { format!("{host}:{}", self.port) }
+    }
+
     /// The URL in one spelling: lower case, no usual port, no slash at its end.
     pub(super) fn url(&self) -> String {
-        let Self { tls, host, port, path } = self;
-        let (scheme, usual) = if *tls { ("https", 443) } else { ("http", 80) };
-        let port = if *port == usual { String::new() } else { format!(":{port}") };
-        let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
-        format!("{scheme}://{host}{port}{path}")
+        let scheme = if self.tls { "https" } else { "http" };
+        format!("{scheme}://{}{}", self.authority(), self.path)
     }
 
     /// Whether it is this machine.

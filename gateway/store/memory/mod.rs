@@ -286,6 +286,7 @@ fn settling_record(payment: &Settling<Claim>) -> Record {
         quote: presented.quote.as_ref().map(|quote| quote.token.clone()),
         identifier: presented.identifier.clone(),
         request: presented.request.clone(),
+        facilitator: Some(Arc::clone(payment.facilitator())),
         network: presented.network_name().to_owned(),
         chain: terms.network.clone(),
         asset: terms.asset.address.clone(),

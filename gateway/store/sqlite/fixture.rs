@@ -96,7 +96,7 @@ impl Fixture {
     /// A payment on its way to the facilitator.
     pub(super) async fn on_its_way(&self, presented: &Presented) -> Settling<Claim> {
         let (claim, _) = self.claim(presented).await;
-        Claimed::new(presented.clone(), call(), claim).unwrap().verified(None).settling()
+        Claimed::new(presented.clone(), call(), claim).unwrap().unverified().settling("f".into())
     }
 
     pub(super) async fn settling(&self, presented: &Presented) -> Result<(), StoreError> {

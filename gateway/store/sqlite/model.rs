@@ -211,12 +211,11 @@ fn claimed(outcome: ClaimOutcome) -> (String, Option<Claim>) {
 
 /// All of a record, as text: its own `Debug` form leaves out what is nobody's business.
 fn whole(record: &Record) -> String {
-    let Record { id, state, offer, goods, quote, identifier, request, network, chain, asset, amount, .. } = record;
-    let Record { pay_to, payer, since, valid_before, transaction_hint, attempts, reason, receipt, created_at, .. } =
-        record;
-    let sent =
-        (quote, identifier, serde_json::to_string(request).unwrap(), network, chain, asset, amount, pay_to, payer);
-    let ended = (since, valid_before, transaction_hint, attempts, reason, receipt, created_at);
+    let Record { id, state, offer, goods, quote, identifier, request, facilitator, network, .. } = record;
+    let Record { chain, asset, amount, pay_to, payer, since, valid_before, transaction_hint, attempts, .. } = record;
+    let Record { reason, receipt, created_at, .. } = record;
+    let sent = (quote, identifier, serde_json::to_string(request).unwrap(), facilitator, network, chain, asset, amount);
+    let ended = (pay_to, payer, since, valid_before, transaction_hint, attempts, reason, receipt, created_at);
     format!("{id:?} {state:?} {offer:?} {goods:?} {sent:?} {ended:?}")
 }
 
@@ -231,7 +230,7 @@ async fn told<S: Ledger + KeyStore>(store: &S, step: &Move, now: SystemTime) -> 
             match claimed(store.claim(&presented.id).await.unwrap()) {
                 (said, None) => said,
                 (_, Some(claim)) => {
-                    let settling = Claimed::new(presented, call(), claim).unwrap().verified(None).settling();
+                    let settling = Claimed::new(presented, call(), claim).unwrap().unverified().settling("f".into());
                     said(store.settling(&settling).await)
                 }
             }

@@ -27,6 +27,7 @@ pub(super) struct SettlingRow {
     since: i64,
     valid_before: i64,
     request: String,
+    facilitator: String,
 }
 
 impl SettlingRow {
@@ -49,6 +50,7 @@ impl SettlingRow {
             since: i64::try_from(presented.since().saturating_mul(1000)).unwrap_or(i64::MAX),
             valid_before: i64::try_from(presented.window.valid_before).unwrap_or(i64::MAX),
             request: to_json(&presented.request)?,
+            facilitator: payment.facilitator().to_string(),
         })
     }
 }
@@ -57,12 +59,12 @@ impl SettlingRow {
 pub(super) async fn settling(connection: &mut SqliteConnection, row: &SettlingRow, now: i64) -> Result<(), StoreError> {
     let written = query(
         "INSERT INTO payments (id, state, offer, goods, quote, identifier, version, network, chain, asset, amount,
-                               pay_to, payer, since, valid_before, request, created_at, updated_at)
-         VALUES (?1, 'settling', ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?16)
+                               pay_to, payer, since, valid_before, request, facilitator, created_at, updated_at)
+         VALUES (?1, 'settling', ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?17)
          ON CONFLICT (id) DO UPDATE SET state = 'settling', offer = ?2, goods = ?3, quote = ?4, identifier = ?5,
              version = ?6, network = ?7, chain = ?8, asset = ?9, amount = ?10, pay_to = ?11, payer = ?12, since = ?13,
-             valid_before = ?14, request = ?15, reason = NULL, transaction_hint = NULL, attempts = 0, ask_at = NULL,
-             asked = 0, updated_at = ?16
+             valid_before = ?14, request = ?15, facilitator = ?16, reason = NULL, transaction_hint = NULL, attempts = 0, ask_at = NULL,
+             asked = 0, updated_at = ?17
          WHERE state = 'voided'",
     )
     .bind(row.id.as_str())
@@ -80,6 +82,7 @@ pub(super) async fn settling(connection: &mut SqliteConnection, row: &SettlingRo
     .bind(row.since)
     .bind(row.valid_before)
     .bind(&row.request)
+    .bind(&row.facilitator)
     .bind(now);
     unless_taken(&row.id, written.execute(connection).await)
 }

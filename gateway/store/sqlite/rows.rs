@@ -12,8 +12,8 @@ use crate::store::{Record, StoreError, StoredResponse};
 
 pub(super) async fn payment(pool: &SqlitePool, id: &PaymentId) -> Result<Option<Record>, StoreError> {
     let row = sqlx::query(
-        "SELECT id, state, offer, goods, quote, identifier, request, network, chain, asset, amount, pay_to, payer, since,
-                valid_before, transaction_hint, attempts, reason, receipt, created_at
+        "SELECT id, state, offer, goods, quote, identifier, request, facilitator, network, chain, asset, amount, pay_to,
+                payer, since, valid_before, transaction_hint, attempts, reason, receipt, created_at
          FROM payments WHERE id = ?",
     )
     .bind(id.as_str())
@@ -46,6 +46,7 @@ fn record(row: &SqliteRow) -> Result<Record, StoreError> {
         quote: row.try_get("quote")?,
         identifier: row.try_get("identifier")?,
         request: from_json(row.try_get("request")?)?,
+        facilitator: row.try_get::<Option<&str>, _>("facilitator")?.map(Into::into),
         network: row.try_get("network")?,
         asset: address("asset")?,
         amount: AtomicAmount::parse(amount).map_err(|_| corrupt("a payment's amount"))?,
