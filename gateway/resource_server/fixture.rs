@@ -1,107 +1,23 @@
 //! A shop with a scripted facilitator, a clock that stands still, and a store that can be made to fail.
 
-use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, Weak};
-
-use async_trait::async_trait;
 use http::Method;
 use serde_json::Map;
 use sqlx::ConnectOptions as _;
 use sqlx::sqlite::SqliteConnectOptions;
 use tempfile::TempDir;
-use tokio::sync::Semaphore;
 
 use super::flaky::Flaky;
+pub(super) use super::script::{Script, desk};
 use super::*;
 use crate::clock::ManualClock;
-use crate::facilitator::{Facilitator, FacilitatorError, SettleOutcome, Verdict};
 use crate::payment::PaymentId;
-use crate::payment::testing::{NOW, QUOTE_TTL, Wallet, elsewhere, header, offer, quoted, usdc, usdc_on_solana, v1, v2};
+use crate::payment::testing::{NOW, QUOTE_TTL, Wallet, header, offer, quoted, usdc, v1, v2};
 use crate::plans::{Plan, Rate, Units};
 use crate::pricing::{
-    Access, Kinds, Metering, Methods, Offer, OfferKey, Pattern, PlanOffer, Price, Reach, Route, Router, SettleTiming,
-    Terms, Unlisted,
+    Access, Metering, Methods, Offer, OfferKey, Pattern, PlanOffer, Price, Route, Router, SettleTiming, Terms, Unlisted,
 };
 use crate::screening::{Rules, Screening};
 use crate::store::{ClaimOutcome, Retention, SqliteStore};
-use crate::x402::facilitator::{FacilitatorRequest, SupportedResponse};
-
-/// A facilitator that says what the test told it to, and yes to everything else.
-#[derive(Debug)]
-pub(super) struct Script {
-    verdicts: Mutex<VecDeque<Result<Verdict, FacilitatorError>>>,
-    outcomes: Mutex<VecDeque<SettleOutcome>>,
-    verified: AtomicUsize,
-    /// The bodies of all calls of `/settle`.
-    settled: Mutex<Vec<String>>,
-    /// How many payments the ledger had as under way at each of them.
-    open: Mutex<Vec<u64>>,
-    store: Mutex<Weak<Flaky>>,
-    /// Calls of `/settle` wait here; without a permit they wait for the test to give one.
-    pub(super) gate: Semaphore,
-    /// One permit for each call of `/settle` that has begun.
-    pub(super) begun: Semaphore,
-}
-
-impl Script {
-    fn new() -> Self {
-        Self {
-            verdicts: Mutex::default(),
-            outcomes: Mutex::default(),
-            verified: AtomicUsize::new(0),
-            settled: Mutex::default(),
-            open: Mutex::default(),
-            store: Mutex::default(),
-            gate: Semaphore::new(Semaphore::MAX_PERMITS),
-            begun: Semaphore::new(0),
-        }
-    }
-
-    pub(super) fn next_verdict(&self, verdict: Result<Verdict, FacilitatorError>) {
-        self.verdicts.lock().unwrap().push_back(verdict);
-    }
-
-    pub(super) fn next_outcome(&self, outcome: SettleOutcome) {
-        self.outcomes.lock().unwrap().push_back(outcome);
-    }
-
-    /// How many calls of `/verify` and `/settle` there were.
-    pub(super) fn calls(&self) -> (usize, usize) {
-        (self.verified.load(Ordering::Relaxed), self.settled.lock().unwrap().len())
-    }
-
-    pub(super) fn bodies(&self) -> Vec<String> {
-        self.settled.lock().unwrap().clone()
-    }
-
-    pub(super) fn open_at_settling(&self) -> Vec<u64> {
-        self.open.lock().unwrap().clone()
-    }
-}
-
-#[async_trait]
-impl Facilitator for Script {
-    async fn verify(&self, _: &FacilitatorRequest) -> Result<Verdict, FacilitatorError> {
-        self.verified.fetch_add(1, Ordering::Relaxed);
-        self.verdicts.lock().unwrap().pop_front().unwrap_or(Ok(Verdict::Valid { payer: None }))
-    }
-
-    async fn settle(&self, request: &FacilitatorRequest, network: &str) -> SettleOutcome {
-        self.settled.lock().unwrap().push(serde_json::to_string(request).unwrap());
-        let store = self.store.lock().unwrap().upgrade().unwrap();
-        let open = store.store.open_payments().await.unwrap();
-        self.open.lock().unwrap().push(open);
-        self.begun.add_permits(1);
-        self.gate.acquire().await.unwrap().forget();
-        let outcome = self.outcomes.lock().unwrap().pop_front();
-        outcome.unwrap_or_else(|| SettleOutcome::Settled(receipt(network)))
-    }
-
-    async fn supported(&self) -> Result<SupportedResponse, FacilitatorError> {
-        Ok(SupportedResponse::default())
-    }
-}
 
 pub(super) fn receipt(network: &str) -> SettleResponse {
     SettleResponse {
@@ -279,23 +195,6 @@ pub(super) fn market(facilitator: Option<Arc<Script>>) -> Arc<Market> {
         proofs: Proofs::default(),
         screening: Arc::new(Screening::of(Rules::default())),
     })
-}
-
-/// A facilitator with a name, and the order in which it is asked.
-pub(super) fn desk(name: &str, facilitator: Arc<dyn Facilitator>, order: u32) -> Arc<Desk> {
-    let reach = Reach::everywhere();
-    let settings = DeskSettings { name: name.into(), reach, order, weight: 1, latency_budget: None, places: 64 };
-    let desk = Desk::new(facilitator, settings, Arc::default());
-    let fee_payer = usdc_on_solana(1).extra;
-    let supported: SupportedResponse = serde_json::from_value(serde_json::json!({ "kinds": [
-        { "x402Version": 2, "scheme": "exact", "network": "eip155:8453" },
-        { "x402Version": 1, "scheme": "exact", "network": "base" },
-        { "x402Version": 2, "scheme": "exact", "network": elsewhere().network.caip2() },
-        { "x402Version": 2, "scheme": "exact", "network": usdc_on_solana(1).network.caip2(), "extra": fee_payer },
-    ]}))
-    .unwrap();
-    desk.learn(Kinds::from_supported(&supported, &Kinds::unknown()));
-    Arc::new(desk)
 }
 
 /// A plan for a price in atomic units.

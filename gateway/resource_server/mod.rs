@@ -13,6 +13,8 @@ mod credential;
 mod desk;
 mod desks;
 #[cfg(test)]
+mod failing_over;
+#[cfg(test)]
 mod fixture;
 #[cfg(test)]
 mod flaky;
@@ -40,6 +42,8 @@ mod resolving;
 mod screened;
 #[cfg(test)]
 mod screening;
+#[cfg(test)]
+mod script;
 #[cfg(test)]
 mod selling;
 mod settle;
