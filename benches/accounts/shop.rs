@@ -117,6 +117,7 @@ fn market() -> Result<Market> {
         risk: Risk {
             resolve_timeout: Duration::ZERO,
             unproven: Unproven::Hold,
+            confirmed: Vec::new(),
             replay_body_bytes_max: 0,
             replay_ttl: Duration::ZERO,
         },

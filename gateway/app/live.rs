@@ -10,6 +10,7 @@ use http::StatusCode;
 
 use crate::chain;
 use crate::config::{self, Config, JwtConfig, Loaded, Omission, Watcher, unchangeable};
+use crate::money::Network;
 use crate::payment::Unproven;
 use crate::plans::TokenVerifier;
 use crate::proxy::{Snapshot, Upstream};
@@ -169,6 +170,7 @@ pub(super) fn market(
     let risk = Risk {
         resolve_timeout: facilitators.map_or(Duration::ZERO, |facilitators| facilitators.resolve_timeout),
         unproven: facilitators.map_or(Unproven::Hold, |facilitators| facilitators.unproven_settlement),
+        confirmed: confirmed(config),
         replay_body_bytes_max: kept.replay_body_bytes_max,
         replay_ttl: kept.replay_ttl,
     };
@@ -196,6 +198,12 @@ fn verifier(jwt: &JwtConfig) -> Option<TokenVerifier> {
     let (issuer, audience) = (jwt.issuer.as_deref(), jwt.audience.as_deref());
     let verifier = TokenVerifier::new(jwt.public_key.reveal(), issuer, audience, &jwt.claim);
     verifier.inspect_err(|error| tracing::error!(%error, "no tokens are taken")).ok()
+}
+
+/// Where a facilitator's word is not enough.
+fn confirmed(config: &Config) -> Vec<Network> {
+    let receivers = config.receivers.iter().filter(|receiver| receiver.confirm_settlements);
+    receivers.map(|receiver| receiver.network.clone()).collect()
 }
 
 /// The chains that a configuration has an RPC server for. One that cannot be asked is as good as none.

@@ -144,6 +144,8 @@ pub struct Receiver {
     pub max_timeout_seconds: u64,
     /// The RPC server that is asked about payments whose outcome is unknown. A secret: it may have a key in it.
     pub rpc_url: Option<Secret>,
+    /// Whether a facilitator's word that a payment is settled is good only if the chain shows it.
+    pub confirm_settlements: bool,
 }
 
 impl Receiver {

@@ -175,6 +175,7 @@ pub(super) fn market(facilitator: Option<Arc<Script>>) -> Arc<Market> {
     let risk = Risk {
         resolve_timeout: Duration::ZERO,
         unproven: Unproven::Hold,
+        confirmed: Vec::new(),
         replay_body_bytes_max: 1024,
         replay_ttl: Duration::from_secs(3600),
     };

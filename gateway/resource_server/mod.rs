@@ -9,6 +9,8 @@ mod admit;
 mod charge;
 #[cfg(test)]
 mod charging;
+#[cfg(test)]
+mod confirming;
 mod credential;
 mod desk;
 mod desks;
@@ -85,6 +87,7 @@ pub use wallet::Holding;
 
 use crate::clock::{Clock, unix_seconds};
 use crate::context::ContextMint;
+use crate::money::Network;
 use crate::payment::{PaymentId, QuoteMint, Refused, Shortfall, Unproven};
 use crate::plans::{KeyId, KeyMint, OnRepurchase};
 use crate::pricing::PriceTable;
@@ -140,6 +143,8 @@ pub struct Risk {
     pub resolve_timeout: Duration,
     /// What "already used" means where no chain can be asked.
     pub unproven: Unproven,
+    /// Where a facilitator's word that a payment is settled is good only if the chain shows it.
+    pub confirmed: Vec<Network>,
     /// The largest body that is kept for a repeat.
     pub replay_body_bytes_max: usize,
     /// How long it is kept.

@@ -3,7 +3,7 @@
 //!
 //! | seen | ending |
 //! |---|---|
-//! | the facilitator says settled, and names no other payer | settled |
+//! | the facilitator says settled, names no other payer, and its word is good on this network | settled |
 //! | the chain has the transfer to the receiver, in that amount, by this authorization | settled |
 //! | the chain has the authorization used or cancelled otherwise, or past and unused | voided |
 //! | the facilitator says used, no chain to ask | unknown, or settled with `unproven_settlement = "accept"` |
@@ -120,6 +120,7 @@ impl ResourceServer {
 
     async fn ask(&self, market: &Market, record: &Record) -> Ending {
         let unclear = match self.ask_facilitator(market, record).await {
+            Ok(receipt) if market.risk.confirmed.contains(&record.chain) => unconfirmed(&receipt),
             Ok(mut receipt) => {
                 receipt.payer = record.payer.clone().or(receipt.payer);
                 return Ending::Settled(receipt);
@@ -187,13 +188,33 @@ impl ResourceServer {
         }
     }
 
+    /// The receipt of a payment that a facilitator says it has settled, where the chain shows it or need not.
+    pub(super) async fn confirmed(
+        &self,
+        market: &Market,
+        presented: &Presented,
+        receipt: SettleResponse,
+    ) -> Result<SettleResponse, Unclear> {
+        if !market.risk.confirmed.contains(&presented.terms.network) {
+            return Ok(receipt);
+        }
+        match self.sighted(market, presented, Some(receipt.transaction.clone())).await {
+            Some(seen) => Ok(SettleResponse { transaction: seen.transaction, ..receipt }),
+            None => Err(unconfirmed(&receipt)),
+        }
+    }
+
     /// The receipt of a payment that is on the chain, though no settlement of ours put it there. Not of one that was
     /// there before its quote was given, or else before it was presented: anybody could present a payment that was made
     /// for something else.
     pub(super) async fn landed(&self, market: &Market, presented: &Presented) -> Option<SettleResponse> {
+        self.sighted(market, presented, None).await
+    }
+
+    async fn sighted(&self, market: &Market, presented: &Presented, hint: Option<String>) -> Option<SettleResponse> {
         let chain = market.chains.get(&presented.terms.network)?;
         let since = UNIX_EPOCH + Duration::from_secs(presented.since());
-        let sought = Sought::of(&presented.request, &presented.terms.network, since, None)?;
+        let sought = Sought::of(&presented.request, &presented.terms.network, since, hint)?;
         match look_up(&**chain, &sought, GLANCE_MAX).await {
             Ok(Sighting::Paid { transaction, at }) if at + CLOCK_SKEW >= since => Some(SettleResponse {
                 success: true,
@@ -224,6 +245,12 @@ impl Market {
 pub(super) fn of_another_payer(receipt: SettleResponse) -> Unclear {
     let why = format!("success for the payer {}", receipt.payer.unwrap_or_default());
     Unclear::new(why)
+}
+
+/// A word that the chain does not bear out, or not yet: its server may be behind the facilitator's.
+fn unconfirmed(receipt: &SettleResponse) -> Unclear {
+    let why = "the facilitator says settled, and the chain has not shown it".to_owned();
+    Unclear { why, transaction: Some(receipt.transaction.clone()), used: false }
 }
 
 async fn look_up(chain: &dyn Chain, sought: &Sought, longest: Duration) -> Result<Sighting, ChainError> {

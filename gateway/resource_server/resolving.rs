@@ -40,18 +40,18 @@ fn at(seconds: u64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
 }
 
-fn paid(seconds: u64) -> Sighting {
+pub(super) fn paid(seconds: u64) -> Sighting {
     Sighting::Paid { transaction: "0xchain".to_owned(), at: at(seconds) }
 }
 
-fn with_chain(shop: &mut Shop, sighting: Result<Sighting, ChainError>) {
+pub(super) fn with_chain(shop: &mut Shop, sighting: Result<Sighting, ChainError>) {
     let network = offer_of(&weather()).terms[0].network.clone();
     change(shop, |market| {
         market.chains.insert(network, Arc::new(Says(Mutex::new(sighting), AtomicBool::new(false))));
     });
 }
 
-fn change(shop: &mut Shop, change: impl FnOnce(&mut Market)) {
+pub(super) fn change(shop: &mut Shop, change: impl FnOnce(&mut Market)) {
     change(Arc::get_mut(&mut shop.market).unwrap());
 }
 

@@ -82,7 +82,10 @@ impl ResourceServer {
             SettleOutcome::Settled(receipt) if contradicts(payer, receipt.payer.as_deref(), network) => {
                 self.unclear(market, settling, of_another_payer(receipt)).await
             }
-            SettleOutcome::Settled(receipt) => Ok(self.book(settling, receipt).await?),
+            SettleOutcome::Settled(receipt) => match self.confirmed(market, presented, receipt).await {
+                Ok(receipt) => Ok(self.book(settling, receipt).await?),
+                Err(unclear) => self.unclear(market, settling, unclear).await,
+            },
             SettleOutcome::Refused(refusal) => Ok(self.refused(market, settling, refusal).await?),
             SettleOutcome::NotSent(why) => {
                 tracing::warn!(payment_id = %presented.id, reason = why, "a settlement was not sent");

@@ -9,10 +9,10 @@ use super::{Surroundings, asset, secret};
 use crate::config::document::Section;
 use crate::config::field::Field;
 use crate::config::{Receiver, Secret};
-use crate::money::{Address, Asset, Family, Network};
+use crate::money::{Address, Asset, Family, Network, TransferMethod};
 use crate::x402::networks::{self, KnownNetwork, NETWORKS};
 
-const NETWORK_KEYS: &[&str] = &["asset", "max_timeout", "rpc_url", "allow_http"];
+const NETWORK_KEYS: &[&str] = &["asset", "max_timeout", "rpc_url", "allow_http", "confirm_settlements"];
 const TIMEOUTS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
 const USUAL_TIMEOUT_SECONDS: u64 = 60;
 
@@ -98,6 +98,8 @@ fn check_one(receiver: &Named<'_>, settings: Option<&Named<'_>>, around: &Surrou
     let timeout = section.as_ref().and_then(|section| section.field("max_timeout"));
     let timeout = timeout.and_then(|field| seconds(&field)).unwrap_or(USUAL_TIMEOUT_SECONDS);
     let rpc_url = section.as_ref().and_then(|section| rpc_url(section, &receiver.network, around));
+    let confirm = section.as_ref().and_then(|section| section.field("confirm_settlements"));
+    let confirm = confirm.filter(|field| field.flag() == Some(true));
     let pay_to = address(&receiver.field, &receiver.network);
     let asset = section.as_ref().and_then(|section| section.field("asset"));
     let assets = match (asset, receiver.known) {
@@ -110,6 +112,13 @@ fn check_one(receiver: &Named<'_>, settings: Option<&Named<'_>>, around: &Surrou
             return None;
         }
     };
+    if let Some(field) = &confirm {
+        if rpc_url.is_none() {
+            field.wrong("needs the chain: rpc_url is missing");
+        } else if assets.iter().any(|asset| asset.transfer == TransferMethod::Permit2) {
+            field.wrong("cannot be kept: payments by Permit2 cannot be looked up on the chain");
+        }
+    }
     let pay_to = pay_to?;
     if assets.iter().any(|asset| asset.address == pay_to) {
         receiver.field.wrong("is the token itself, where money would be lost; your own address would be right");
@@ -122,6 +131,7 @@ fn check_one(receiver: &Named<'_>, settings: Option<&Named<'_>>, around: &Surrou
         pay_to,
         max_timeout_seconds: timeout,
         rpc_url,
+        confirm_settlements: confirm.is_some(),
     })
 }
 
