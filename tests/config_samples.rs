@@ -234,6 +234,22 @@ fn the_sample_of_everything_has_the_usual_values() {
 }
 
 #[test]
+fn the_sample_of_several_facilitators_says_what_its_comments_say() {
+    let second = |seconds| Some(std::time::Duration::from_secs(seconds));
+    let facilitators = sample("facilitators.toml").config.facilitators.unwrap();
+    assert_eq!((Some(facilitators.verify_budget), facilitators.hedge_after), (second(10), second(1)));
+    let [one, two] = &*facilitators.list else { panic!("not two") };
+    let [base, solana] =
+        ["base", "solana"].map(|name| tollgate::x402::networks::known(name).unwrap().network().unwrap());
+    let told = |one: &tollgate::config::FacilitatorConfig| {
+        let networks = (one.reach.covers(&base), one.reach.covers(&solana));
+        (one.name.to_string(), networks, one.order, one.weight, one.latency_budget, Some(one.verify_timeout))
+    };
+    assert_eq!(told(one), ("first".to_owned(), (true, true), 1, 1, None, second(5)));
+    assert_eq!(told(two), ("second".to_owned(), (true, false), 2, 1, second(2), second(5)));
+}
+
+#[test]
 fn what_is_written_is_read() {
     let text = r#"
         server       = { unlisted = "deny", public_url = "https://a.example", admin_token = { env = "TOKEN" } }
