@@ -20,7 +20,7 @@ use crate::webhook::Events;
 const ASK_EVERY: Duration = Duration::from_secs(300);
 /// The first wait after it did not; doubled each time.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
-/// The longest wait while its calls fail: the answer brings its trial.
+/// The longest wait while its calls fail: an answer after none brings its trial.
 const ASK_FAILING: Duration = Duration::from_secs(5);
 
 /// All that collect money. Those that do not change across a reload are kept, with what is known of them.
@@ -123,7 +123,7 @@ impl Collectors {
 pub(super) struct Prepared(Vec<Collector>);
 
 async fn keep_asking(facilitator: Arc<dyn Facilitator>, desk: Arc<Desk>, turned: Arc<Notify>) {
-    let mut again = ASK_AGAIN;
+    let (mut again, mut was_silent) = (ASK_AGAIN, false);
     loop {
         let wait = match turn("asking a facilitator", facilitator.supported()).await {
             Some(Ok(supported)) => {
@@ -131,12 +131,15 @@ async fn keep_asking(facilitator: Arc<dyn Facilitator>, desk: Arc<Desk>, turned:
                 if desk.learn(kinds) {
                     turned.notify_one();
                 }
+                if std::mem::take(&mut was_silent) {
+                    desk.heard();
+                }
                 again = ASK_AGAIN;
                 ASK_EVERY
             }
             Some(Err(error)) => {
                 tracing::warn!(%error, facilitator = &**desk.name(), "the facilitator does not say what it settles");
-                again = (again * 2).min(ASK_EVERY);
+                (again, was_silent) = ((again * 2).min(ASK_EVERY), true);
                 again
             }
             None => ASK_EVERY,

@@ -13,6 +13,7 @@ use crate::config::{self, Config, JwtConfig, Loaded, Omission, Watcher, unchange
 use crate::money::Network;
 use crate::payment::Unproven;
 use crate::plans::TokenVerifier;
+use crate::pricing::Kinds;
 use crate::proxy::{Snapshot, Upstream};
 use crate::resource_server::{Chains, Market, Proofs, Risk, SubscriptionTerms};
 use crate::screening::Screening;
@@ -31,6 +32,7 @@ pub(super) struct Keeper {
     started: Config,
     config: Config,
     collectors: Collectors,
+    kinds: Kinds,
     omissions: Vec<Omission>,
     live: Arc<ArcSwap<Snapshot>>,
     metrics: Arc<Metrics>,
@@ -49,7 +51,8 @@ impl Keeper {
     ) -> Result<Self, StartError> {
         let mut collectors = Collectors::new(Arc::clone(&metrics));
         collectors.take(collectors.prepare(&config)?);
-        let (prices, omissions) = config.price_table(&collectors.kinds());
+        let kinds = collectors.kinds();
+        let (prices, omissions) = config.price_table(&kinds);
         door.prepare(&config.payers)?;
         watcher.also(&config.payers.files);
         let market = market(&config, prices, &collectors, door.screening(&config.payers));
@@ -57,7 +60,7 @@ impl Keeper {
         let live = Arc::new(ArcSwap::from_pointee(snapshot(&config, market, upstreams)));
         let started = config.clone();
         let path = path.to_owned();
-        Ok(Self { path, started, config, collectors, omissions, live, metrics, watcher, door })
+        Ok(Self { path, started, config, collectors, kinds, omissions, live, metrics, watcher, door })
     }
 
     pub(super) fn live(&self) -> Arc<ArcSwap<Snapshot>> {
@@ -131,12 +134,15 @@ impl Keeper {
     /// A facilitator fails or works again, or says something new: what is offered may change with it.
     async fn hear(&mut self) {
         self.collectors.tell(&self.door.events());
-        self.publish().await;
+        if self.collectors.kinds() != self.kinds {
+            self.publish().await;
+        }
     }
 
     /// Swaps in a new snapshot; requests under way keep theirs.
     async fn publish(&mut self) {
-        let (prices, omissions) = self.config.price_table(&self.collectors.kinds());
+        self.kinds = self.collectors.kinds();
+        let (prices, omissions) = self.config.price_table(&self.kinds);
         if omissions != self.omissions {
             for omission in &omissions {
                 tracing::warn!(network = %omission.network, "{omission}");

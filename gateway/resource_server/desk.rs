@@ -94,13 +94,16 @@ impl Desk {
 
     /// Notes what the facilitator says it settles. Says whether that is news.
     pub fn learn(&self, kinds: Kinds) -> bool {
-        // It answers, so the next payment may see whether it works.
-        self.breaker.heard(now());
         let is_news = **self.kinds.load() != kinds;
         if is_news {
             self.kinds.store(Arc::new(kinds));
         }
         is_news
+    }
+
+    /// Notes that it answers again: the next payment may see whether it works.
+    pub fn heard(&self) {
+        self.breaker.heard(now());
     }
 
     /// Whether its last calls came to nothing, so that others are asked first.
