@@ -164,7 +164,20 @@ impl Accounts {
             return Ok(false);
         }
         self.lease(account, cost).await?;
-        Ok(account.take(cost))
+        let taken = account.take(cost);
+        if !taken {
+            // The books give nothing for a plan that was bought anew, which they know a moment before this process.
+            self.invalidate_if_replaced(account).await?;
+        }
+        Ok(taken)
+    }
+
+    async fn invalidate_if_replaced(&self, account: &Account) -> Result<(), StoreError> {
+        let (holder, id) = (&account.subscription().holder, &account.subscription().id);
+        if self.store.current_of(holder).await?.is_some_and(|current| current.id != *id) {
+            self.invalidate(holder).await;
+        }
+        Ok(())
     }
 
     /// Sets a further block aside before it is needed. Does nothing while somebody else is at it.

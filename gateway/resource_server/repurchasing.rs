@@ -286,6 +286,20 @@ async fn what_a_retired_account_had_set_aside_comes_back() {
     assert_eq!(shop.set_aside().await, 0);
 }
 
+/// The books know of a purchase a moment before the memory does, and give nothing more for the plan before.
+#[tokio::test]
+async fn a_call_that_meets_a_plan_just_replaced_is_served_by_the_new_one() {
+    let (shop, five, ten) = (Shop::open().await, small("five", 5), small("ten", 10));
+    let key = shop.key(&five, 1).await;
+    assert_eq!(&*shop.status(&key).await.unwrap().plan.name, "five");
+    let (ledger, keys, clock) = (Arc::clone(&shop.store), Arc::clone(&shop.store), Arc::clone(&shop.clock));
+    let elsewhere = Arc::new(ResourceServer::new(ledger, keys, &Secrets::derive(&[5; 32]), clock, Handle::current()));
+    let payment = shop.pay(&ten.offer, 2);
+    elsewhere.purchase(&shop.market, &ten, Some(payment.as_bytes()), None).await.unwrap();
+    shop.spend(&key, units(1)).await.unwrap();
+    assert_eq!(&*shop.status(&key).await.unwrap().plan.name, "ten");
+}
+
 /// While others use the plan: whoever asks after a purchase has what was bought.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn no_call_after_a_purchase_meets_the_plan_before_it() {
