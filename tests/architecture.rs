@@ -16,7 +16,7 @@ const MAY_USE: [(&str, &[&str]); 22] = [
     ("plans", &["money"]),
     ("pricing", &["money", "x402", "plans"]),
     ("payment", &["money", "x402", "plans", "pricing"]),
-    ("facilitator", &["outbound", "x402"]),
+    ("facilitator", &["clock", "outbound", "x402"]),
     ("chain", &["money", "clock", "outbound", "x402"]),
     ("store", &["money", "clock", "x402", "plans", "pricing", "payment"]),
     ("webhook", &["clock", "outbound"]),

@@ -180,5 +180,6 @@ pub fn facilitator(config: &FacilitatorConfig) -> Result<RemoteFacilitator, Setu
         verify_timeout: config.verify_timeout,
         settle_timeout: config.settle_timeout,
         headers: config.headers.iter().map(|(name, secret)| (name.clone(), header(secret))).collect(),
+        cdp: None,
     })
 }

@@ -189,6 +189,13 @@ fn is_ambiguous(status: StatusCode) -> bool {
     matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::CONFLICT | StatusCode::TOO_EARLY)
 }
 
+/// Whether the request was refused for what it carries to say who asks, before anybody looked at the payment.
+pub(super) fn is_turned_away(answer: &Answer) -> bool {
+    let unprocessed = |settlement| matches!(settlement, Settlement::Final(SettleOutcome::NotSent(_)));
+    // No network is needed to read an error.
+    answer.status == StatusCode::UNAUTHORIZED && unprocessed(settlement(answer, ""))
+}
+
 fn not_processed(http: u16) -> Settlement {
     Settlement::Final(SettleOutcome::NotSent(format!("the facilitator refused the request itself (HTTP {http})")))
 }

@@ -2,7 +2,7 @@
 
 use http::header::LOCATION;
 use http::uri::{Authority, Scheme};
-use http::{HeaderMap, Uri};
+use http::{HeaderMap, Method, Uri};
 
 use super::SetupError;
 
@@ -41,6 +41,13 @@ impl BaseUrl {
     /// The URL of an endpoint, for example `/verify`.
     pub(super) fn join(&self, endpoint: &str) -> Option<Uri> {
         format!("{}://{}{}{endpoint}", self.scheme, self.authority, self.path).parse().ok()
+    }
+
+    /// The same as a token names it: the method, host and path, the port if it is not the usual one.
+    pub(super) fn uri(&self, method: &Method, endpoint: &str) -> String {
+        let usual = port(&self.authority, &self.scheme) == usual_port(&self.scheme);
+        let host = if usual { self.authority.host() } else { self.authority.as_str() };
+        format!("{method} {}{}{endpoint}", host.to_ascii_lowercase(), self.path)
     }
 
     /// Where a redirect of `from` leads, or why it is not followed: the headers that are sent along hold secrets,
@@ -83,10 +90,13 @@ impl BaseUrl {
 /// The port that is meant; none if what stands behind the host is no port.
 fn port(authority: &Authority, scheme: &Scheme) -> Option<u16> {
     match authority.as_str().strip_prefix(authority.host())? {
-        "" if *scheme == Scheme::HTTPS => Some(443),
-        "" => Some(80),
+        "" => usual_port(scheme),
         port => port.strip_prefix(':')?.parse().ok(),
     }
+}
+
+fn usual_port(scheme: &Scheme) -> Option<u16> {
+    Some(if *scheme == Scheme::HTTPS { 443 } else { 80 })
 }
 
 #[cfg(test)]
@@ -108,6 +118,20 @@ mod tests {
             assert_eq!(BaseUrl::parse(base).unwrap().join("/verify").unwrap(), "https://x402.org/facilitator/verify");
         }
         assert_eq!(BaseUrl::parse("http://[::1]:4021").unwrap().join("/settle").unwrap(), "http://[::1]:4021/settle");
+    }
+
+    #[test]
+    fn a_token_names_host_and_path_in_one_spelling() {
+        for (base, uri) in [
+            ("https://api.cdp.coinbase.com/platform/v2/x402/", "POST api.cdp.coinbase.com/platform/v2/x402/verify"),
+            ("https://API.cdp.coinbase.com:443/X", "POST api.cdp.coinbase.com/X/verify"),
+            ("http://127.0.0.1:4021", "POST 127.0.0.1:4021/verify"),
+            ("https://a.example:80", "POST a.example:80/verify"),
+            ("http://a.example:80", "POST a.example/verify"),
+            ("http://[::1]:4021", "POST [::1]:4021/verify"),
+        ] {
+            assert_eq!(BaseUrl::parse(base).unwrap().uri(&Method::POST, "/verify"), uri, "{base}");
+        }
     }
 
     #[test]

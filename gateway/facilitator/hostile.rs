@@ -21,6 +21,7 @@ fn settings(url: &str) -> RemoteSettings {
         verify_timeout: Duration::from_secs(10),
         settle_timeout: Duration::from_secs(10),
         headers: vec![(HeaderName::from_static("authorization"), HeaderValue::from_static("Bearer sesame"))],
+        cdp: None,
     }
 }
 

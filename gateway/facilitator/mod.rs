@@ -4,13 +4,17 @@
 //! outcomes, and whatever is neither a clear yes nor a clear no is [`SettleOutcome::Unknown`].
 
 mod answers;
+mod auth;
 mod base_url;
 mod breaker;
+mod cdp;
 #[cfg(test)]
 mod fake;
 #[cfg(test)]
 mod hostile;
 mod remote;
+#[cfg(test)]
+mod signed;
 mod supported;
 mod transport;
 
@@ -18,6 +22,7 @@ use async_trait::async_trait;
 
 pub use answers::{Settlement, settlement, verdict};
 pub use breaker::{Breaker, Health};
+pub use cdp::{CdpKey, CdpKeyError};
 pub use remote::{RemoteFacilitator, RemoteSettings, SetupError};
 pub use supported::supported;
 pub use transport::Answer;

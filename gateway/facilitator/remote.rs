@@ -8,9 +8,13 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 
 use super::answers::{Settlement, settlement, verdict};
+use super::auth::{Auth, Tokens};
+use super::base_url::BaseUrl;
+use super::cdp::{CdpKey, CdpKeyError};
 use super::supported::supported;
 use super::transport::{Answer, Call, Endpoint, Failure, Transport};
 use super::{Facilitator, FacilitatorError, SettleOutcome, Unclear, Verdict};
+use crate::clock::{Clock, SystemClock};
 use crate::outbound::TlsError;
 use crate::x402::facilitator::{FacilitatorRequest, SupportedResponse};
 
@@ -28,6 +32,8 @@ pub struct RemoteSettings {
     pub settle_timeout: Duration,
     /// Sent with each call, for example `Authorization`. Never printed.
     pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// Signs a bearer token for each endpoint, in place of a fixed `Authorization`.
+    pub cdp: Option<CdpKey>,
 }
 
 /// Why a [`RemoteFacilitator`] cannot be made. All of them are the operator's to fix.
@@ -39,6 +45,9 @@ pub enum SetupError {
     /// A header that frames the message, or that says whom it is for.
     #[error("the header {0} belongs to the connection and cannot be set for the facilitator")]
     Header(HeaderName),
+    /// A key that signs nothing.
+    #[error("the facilitator's key {0}")]
+    Key(#[from] CdpKeyError),
     /// This machine cannot speak TLS.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -61,8 +70,18 @@ impl RemoteFacilitator {
     /// # Errors
     /// [`SetupError`] if a setting is of no use, or this machine cannot speak TLS.
     pub fn new(settings: &RemoteSettings) -> Result<Self, SetupError> {
+        Self::with_clock(settings, Arc::new(SystemClock))
+    }
+
+    /// The same with another time in its tokens.
+    ///
+    /// # Errors
+    /// As those of [`RemoteFacilitator::new`].
+    pub(super) fn with_clock(settings: &RemoteSettings, clock: Arc<dyn Clock>) -> Result<Self, SetupError> {
+        let base = BaseUrl::parse(&settings.url)?;
+        let tokens = settings.cdp.clone().map(|key| Tokens::new(key, &base, clock));
         Ok(Self {
-            transport: Transport::new(&settings.url, &settings.headers)?,
+            transport: Transport::new(base, Auth::new(&settings.headers, tokens)?)?,
             verify_timeout: settings.verify_timeout,
             settle_timeout: settings.settle_timeout,
         })

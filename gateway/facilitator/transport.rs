@@ -6,10 +6,8 @@ use std::error::Error as _;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{
-    ACCEPT, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, TE, TRANSFER_ENCODING, UPGRADE, USER_AGENT,
-};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper_rustls::HttpsConnector;
@@ -18,6 +16,8 @@ use hyper_util::client::legacy::{Client, Error as ClientError};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use super::SetupError;
+use super::answers::is_turned_away;
+use super::auth::{Auth, Pass};
 use super::base_url::BaseUrl;
 use crate::outbound::{IDLE_TIMEOUT, connector, explain};
 
@@ -25,8 +25,6 @@ use crate::outbound::{IDLE_TIMEOUT, connector, explain};
 const IDLE_MAX: usize = 32;
 /// Public facilitators answer with one 308 at most.
 const REDIRECTS_MAX: usize = 3;
-/// What frames the message or names its receiver is not the operator's to set.
-const OWN_HEADERS: [HeaderName; 7] = [CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, TE, TRANSFER_ENCODING, UPGRADE];
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +38,7 @@ pub(super) enum Endpoint {
 }
 
 impl Endpoint {
-    fn method_and_path(self) -> (Method, &'static str) {
+    pub(super) fn method_and_path(self) -> (Method, &'static str) {
         match self {
             Self::Verify => (Method::POST, "/verify"),
             Self::Settle => (Method::POST, "/settle"),
@@ -104,27 +102,27 @@ pub(super) enum Failure {
 pub(super) struct Transport {
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     base: BaseUrl,
-    headers: HeaderMap,
+    auth: Auth,
 }
 
 impl Transport {
-    pub(super) fn new(url: &str, headers: &[(HeaderName, HeaderValue)]) -> Result<Self, SetupError> {
-        let base = BaseUrl::parse(url)?;
+    pub(super) fn new(base: BaseUrl, auth: Auth) -> Result<Self, SetupError> {
         let client = Client::builder(TokioExecutor::new())
             .pool_idle_timeout(IDLE_TIMEOUT)
             .pool_timer(TokioTimer::new())
             .pool_max_idle_per_host(IDLE_MAX)
             .build(connector(base.is_https())?);
-        Ok(Self { client, base, headers: all_headers(headers)? })
+        Ok(Self { client, base, auth })
     }
 
     /// Does one exchange, from connecting to the answer's last byte, within its timeout.
     pub(super) async fn call(&self, call: &Call) -> Result<Answer, Failure> {
         let url = self.base.join(call.endpoint.method_and_path().1);
         let url = url.ok_or_else(|| Failure::NotSent("the facilitator's url cannot be used".to_owned()))?;
-        let mut request = self.request(call, &url);
+        let pass = self.auth.pass(call.endpoint);
+        let mut request = self.request(call, &url, &pass);
         let connection = capture_connection(&mut request);
-        match tokio::time::timeout(call.timeout, self.exchange(call, url, request)).await {
+        match tokio::time::timeout(call.timeout, self.exchange(call, &url, request, &pass)).await {
             Ok(result) => result,
             // Without a connection nothing was sent, and that is worth knowing when money is at stake.
             Err(_) if connection.connection_metadata().is_none() => {
@@ -134,24 +132,55 @@ impl Transport {
         }
     }
 
-    async fn exchange(&self, call: &Call, mut url: Uri, request: Request<Full<Bytes>>) -> Result<Answer, Failure> {
-        let mut response = self.send(call, &url, request).await?;
+    /// Asks, and once more with a new token if a kept one was not taken: what was turned away was not processed.
+    async fn exchange(
+        &self,
+        call: &Call,
+        url: &Uri,
+        first: Request<Full<Bytes>>,
+        pass: &Pass,
+    ) -> Result<Answer, Failure> {
+        let answer = self.ask(call, url.clone(), first, pass).await?;
+        if !is_turned_away(&answer) {
+            return Ok(answer);
+        }
+        match self.auth.renewed(call.endpoint, pass) {
+            Some(pass) => self.ask(call, url.clone(), self.request(call, url, &pass), &pass).await,
+            None => Ok(answer),
+        }
+    }
+
+    async fn ask(
+        &self,
+        call: &Call,
+        mut url: Uri,
+        first: Request<Full<Bytes>>,
+        pass: &Pass,
+    ) -> Result<Answer, Failure> {
+        let mut response = self.send(call, &url, first, pass).await?;
         for _ in 0..REDIRECTS_MAX {
-            if !is_repeating_redirect(response.status()) {
+            if !is_repeating_redirect(response.status()) || pass.is_bound() {
                 break;
             }
             url = self.base.redirected(&url, response.headers()).map_err(Failure::Unusable)?;
-            let again = self.client.request(self.request(call, &url)).await;
+            let again = self.client.request(self.request(call, &url, pass)).await;
             response = again.map_err(|error| broken(&error))?;
         }
         if response.status().is_redirection() {
-            return Err(Failure::Unusable(format!("it redirects with HTTP {}", response.status().as_u16())));
+            let why = if pass.is_bound() { ", and a token is good for the configured url only" } else { "" };
+            return Err(Failure::Unusable(format!("it redirects with HTTP {}{why}", response.status().as_u16())));
         }
         read(response, call.endpoint.answer_bytes_max()).await
     }
 
     /// Sends the first request of an exchange, and once more if that can do no harm.
-    async fn send(&self, call: &Call, url: &Uri, first: Request<Full<Bytes>>) -> Result<Response<Incoming>, Failure> {
+    async fn send(
+        &self,
+        call: &Call,
+        url: &Uri,
+        first: Request<Full<Bytes>>,
+        pass: &Pass,
+    ) -> Result<Response<Incoming>, Failure> {
         let error = match self.client.request(first).await {
             Ok(response) => return Ok(response),
             Err(error) if error.is_connect() => return Err(Failure::NotSent(explain(&error))),
@@ -159,42 +188,22 @@ impl Transport {
         };
         // Most often an idle connection that the other side closed at this very moment.
         if call.endpoint.is_repeatable() && !is_garbled(&error) {
-            let again = self.client.request(self.request(call, url)).await;
+            let again = self.client.request(self.request(call, url, pass)).await;
             return again.map_err(|error| broken(&error));
         }
         Err(broken(&error))
     }
 
-    fn request(&self, call: &Call, url: &Uri) -> Request<Full<Bytes>> {
+    fn request(&self, call: &Call, url: &Uri, pass: &Pass) -> Request<Full<Bytes>> {
         let mut request = Request::new(Full::new(call.body.clone()));
         *request.method_mut() = call.endpoint.method_and_path().0;
         *request.uri_mut() = url.clone();
-        *request.headers_mut() = self.headers.clone();
+        *request.headers_mut() = self.auth.headers(pass);
         if request.method() == Method::POST {
             request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
         request
     }
-}
-
-fn all_headers(headers: &[(HeaderName, HeaderValue)]) -> Result<HeaderMap, SetupError> {
-    let mut all = HeaderMap::new();
-    all.insert(ACCEPT, HeaderValue::from_static("application/json"));
-    all.insert(USER_AGENT, HeaderValue::from_static(concat!("tollgate/", env!("CARGO_PKG_VERSION"))));
-    for (name, _) in headers {
-        if OWN_HEADERS.contains(name) {
-            return Err(SetupError::Header(name.clone()));
-        }
-        // The operator's word replaces ours; several of the same name are all kept.
-        all.remove(name);
-    }
-    for (name, value) in headers {
-        let mut value = value.clone();
-        // Keeps it out of every debug print.
-        value.set_sensitive(true);
-        all.append(name, value);
-    }
-    Ok(all)
 }
 
 /// The two that ask for the same method and body again.

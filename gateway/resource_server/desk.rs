@@ -208,6 +208,7 @@ mod tests {
             verify_timeout: WAIT_MAX,
             settle_timeout: WAIT_MAX,
             headers: Vec::new(),
+            cdp: None,
         };
         let facilitator = Arc::new(RemoteFacilitator::new(&settings).unwrap());
         let settings = DeskSettings {

@@ -23,8 +23,14 @@ fn loopback() -> SocketAddr {
 fn client(sandbox: &Sandbox) -> RemoteFacilitator {
     let timeout = std::time::Duration::from_secs(10);
     let url = sandbox.url().into();
-    RemoteFacilitator::new(&RemoteSettings { url, verify_timeout: timeout, settle_timeout: timeout, headers: vec![] })
-        .unwrap()
+    RemoteFacilitator::new(&RemoteSettings {
+        url,
+        verify_timeout: timeout,
+        settle_timeout: timeout,
+        headers: vec![],
+        cdp: None,
+    })
+    .unwrap()
 }
 
 fn request(body: &Value) -> FacilitatorRequest {
