@@ -39,7 +39,8 @@ const MAY_USE: [(&str, &[&str]); 22] = [
     ),
     // It wraps a facilitator to time it.
     ("telemetry", &["x402", "facilitator"]),
-    ("config", &["money", "x402", "plans", "pricing", "payment", "screening", "webhook"]),
+    // It tries whether a key can sign.
+    ("config", &["money", "x402", "plans", "pricing", "payment", "facilitator", "screening", "webhook"]),
     // A facilitator of its own, and the gateway's client to try it with.
     ("sandbox", &["money", "clock", "x402", "facilitator"]),
     (

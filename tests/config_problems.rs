@@ -11,6 +11,10 @@ use std::path::Path;
 
 use tollgate::config::{Loaded, parse};
 
+// As environment variables have them: in one line.
+const CDP_PEM: &str = "-----BEGIN EC PRIVATE KEY-----\\nMDECAQEEIP4TkWgNSEHxF/wVr8qcCtR8oih2RyEAtSnnvuIf9PtkoAoGCCqGSM49\\nAwEH\\n-----END EC PRIVATE KEY-----";
+const CDP_P384: &str = "-----BEGIN EC PRIVATE KEY-----\\nMIGkAgEBBDBWPNQQBwqxdFeNG9cZELZKP8/5mnRHTRwwNMmztFTxGoI3thK8uVZw\\nO/aH/N/KPT+gBwYFK4EEACKhZANiAAR7N8BtcviFgAB/6umyv2S5m4VShexE9HZ7\\nfbOrwtNXJFxOkNWDE9pAGB7B3a9/0JgUKzkghyWLzf5tMjB/embUIrmU7FYMDajb\\nQIpVuvcESCUzMIgTYErvdqMSR0nRDug=\\n-----END EC PRIVATE KEY-----";
+
 fn env(name: &str) -> Option<String> {
     let value = match name {
         "TOKEN" => "Bearer abc",
@@ -21,6 +25,12 @@ fn env(name: &str) -> Option<String> {
         "SPACED" => "do not print me, whatever I am",
         "LONG_TOKEN" => "do-not-print-me-0123456789",
         "EMPTY" => "",
+        "CDP_KEY_ID" => "00000000-0000-4000-8000-000000000000",
+        "CDP_SECRET" => "ZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmY0tNkEMVbLbc8L6wopSbdVnJQNK8ttvoxTqbMCeOOnRg==",
+        "CDP_HALVES" => "ZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmY0tNkEMVbLbc8L6wopSbdVnJQNK8ttvoxTqbMCeOOnAA==",
+        "CDP_SEED" => "ZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmY=",
+        "CDP_PEM" => CDP_PEM,
+        "CDP_P384" => CDP_P384,
         _ => return None,
     };
     Some(value.to_owned())
@@ -49,6 +59,7 @@ fn broken_files_are_told_everything_at_once() {
             continue;
         }
         let (printed, expected) = (printed(&path), path.with_extension("txt"));
+        assert!(!["ZmZm", "PRIVATE KEY-----\n"].iter().any(|key| printed.contains(key)), "{printed}");
         assert!(!printed.contains("do not print me") && !printed.contains("do-not-print-me"), "{printed}");
         if std::env::var_os("UPDATE").is_some() {
             fs::write(&expected, &printed).unwrap();

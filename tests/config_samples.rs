@@ -290,7 +290,10 @@ fn a_checked_configuration_prints_no_secret() {
     const MARK: &str = "mark-of-a-secret-0123456789abcdef0123456789";
     // 32 bytes, in base64.
     const SIGNING: &str = "whsec_bWFyay1vZi10aGUtd2ViaG9vay0wMTIzNDU2Nzg5YWI=";
+    // An Ed25519 key: seed and public half.
+    const CDP: &str = "ZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmY0tNkEMVbLbc8L6wopSbdVnJQNK8ttvoxTqbMCeOOnRg==";
     let env = |name: &str| match name {
+        "CDP" => Some(CDP.to_owned()),
         "URL" => Some(format!("https://rpc.example/{MARK}?key={MARK}")),
         "SIGNING" => Some(SIGNING.to_owned()),
         _ => Some(MARK.to_owned()),
@@ -301,7 +304,10 @@ fn a_checked_configuration_prints_no_secret() {
         [upstream.headers]
         X-Upstream-Secret = { env = "A" }
         [facilitator.headers]
-        Authorization = { env = "A" }
+        X-API-Key = { env = "A" }
+        [facilitator.cdp]
+        key_id = { env = "A" }
+        secret = { env = "CDP" }
         [networks.base-sepolia]
         rpc_url = { env = "URL" }
         [store]
@@ -315,7 +321,7 @@ fn a_checked_configuration_prints_no_secret() {
     "#;
     let loaded = parse(&(text + more), "a.toml", Path::new("."), &env).unwrap_or_else(|problems| panic!("{problems}"));
     let printed = format!("{loaded:?} {:#?}", loaded.config);
-    for secret in [MARK, SIGNING, "mark-of-the-webhook", "109, 97, 114, 107"] {
+    for secret in [MARK, SIGNING, CDP, "102, 102, 102", "mark-of-the-webhook", "109, 97, 114, 107"] {
         assert!(!printed.contains(secret), "{secret} is in {printed}");
     }
     assert!(printed.contains("x-upstream-secret") && printed.contains("screener.example"), "{printed}");

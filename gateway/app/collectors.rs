@@ -10,7 +10,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::turn::turn;
 use crate::config::{self, Config, FacilitatorConfig};
-use crate::facilitator::{Facilitator, RemoteFacilitator, RemoteSettings, SetupError};
+use crate::facilitator::{CdpKey, Facilitator, RemoteFacilitator, RemoteSettings, SetupError};
 use crate::pricing::Kinds;
 use crate::resource_server::{Desk, DeskSettings, Desks};
 use crate::telemetry::{Metrics, Timed};
@@ -180,6 +180,6 @@ pub fn facilitator(config: &FacilitatorConfig) -> Result<RemoteFacilitator, Setu
         verify_timeout: config.verify_timeout,
         settle_timeout: config.settle_timeout,
         headers: config.headers.iter().map(|(name, secret)| (name.clone(), header(secret))).collect(),
-        cdp: None,
+        cdp: config.cdp.as_ref().map(|cdp| CdpKey::parse(cdp.key_id.reveal(), cdp.secret.reveal())).transpose()?,
     })
 }

@@ -38,6 +38,8 @@ pub struct FacilitatorConfig {
     pub concurrency: usize,
     /// Sent with each call.
     pub headers: Vec<(http::HeaderName, Secret)>,
+    /// Signs a token for each call, in place of a fixed `Authorization`.
+    pub cdp: Option<CdpConfig>,
     /// The networks that it is asked for; all unless said otherwise.
     pub reach: Reach,
     /// Those with a lower number are asked first; 1 unless said otherwise.
@@ -46,6 +48,15 @@ pub struct FacilitatorConfig {
     pub weight: u32,
     /// A verdict that takes longer counts as a failure. None unless said otherwise.
     pub latency_budget: Option<Duration>,
+}
+
+/// A key of the Coinbase Developer Platform, which can be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CdpConfig {
+    /// Its id; not secret, and nobody else's business.
+    pub key_id: Secret,
+    /// What signs: base64 or PEM.
+    pub secret: Secret,
 }
 
 impl FacilitatorsConfig {

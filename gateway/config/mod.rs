@@ -22,7 +22,7 @@ pub use checked::{
     Sale, Secret, SecretSource, ServerConfig, StoreConfig, SubscriptionsConfig, TlsFiles, UpstreamConfig,
 };
 pub use connections::ConnectionsConfig;
-pub use facilitators::{FacilitatorConfig, FacilitatorsConfig};
+pub use facilitators::{CdpConfig, FacilitatorConfig, FacilitatorsConfig};
 pub use load::{Loaded, load, parse};
 pub use payers::PayersConfig;
 pub use problem::{Place, Problem, Problems};

@@ -7,7 +7,7 @@ use http::{HeaderName, HeaderValue};
 
 use super::quantity::timeout;
 use super::url::Location;
-use super::{Surroundings, secret};
+use super::{Surroundings, cdp, secret};
 use crate::config::document::Section;
 use crate::config::field::Field;
 use crate::config::{FacilitatorConfig, Secret};
@@ -57,6 +57,7 @@ pub(super) fn check(section: &Section<'_>, usual: Usual, around: &Surroundings<'
         settle_timeout,
         concurrency,
         headers: headers.iter().filter_map(|(name, field)| header(name, field, around)).collect(),
+        cdp: section.field("cdp").and_then(|field| cdp::check(&field, &headers, around)),
         reach: Reach::everywhere(),
         order: 1,
         weight: 1,

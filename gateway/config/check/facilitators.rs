@@ -14,11 +14,12 @@ use crate::payment::Unproven;
 use crate::pricing::Reach;
 
 /// What holds for a facilitator that is the only one.
-const OWN_KEYS: [&str; 3] = ["url", "allow_http", "headers"];
+const OWN_KEYS: [&str; 4] = ["url", "allow_http", "headers", "cdp"];
 const KEYS: &[&str] = &[
     "url",
     "allow_http",
     "headers",
+    "cdp",
     "verify_timeout",
     "settle_timeout",
     "concurrency",
@@ -32,6 +33,7 @@ const EACH_KEYS: &[&str] = &[
     "url",
     "allow_http",
     "headers",
+    "cdp",
     "networks",
     "order",
     "weight",

@@ -5,6 +5,7 @@
 
 mod asset;
 mod budget;
+mod cdp;
 mod connections;
 mod facilitator;
 mod facilitators;
