@@ -35,7 +35,7 @@
 //! app, cli → admin → proxy → resource_server → facilitator, chain, store → payment → pricing → plans, x402 → money
 //! proxy, resource_server → context
 //! resource_server, config → screening → webhook, money
-//! app → config → pricing, plans, facilitator   telemetry takes finished facts
+//! app → config → pricing, plans, facilitator, outbound   telemetry takes finished facts
 //! ```
 //! `money`, `x402`, `pricing`, `payment`, `plans` and `context` are pure: no I/O, no clock, no runtime.
 

@@ -14,6 +14,9 @@ use hyper_rustls::{ConfigBuilderExt as _, HttpsConnector, HttpsConnectorBuilder}
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 
 /// Node's servers close idle connections after 5 s; one that is reused at that moment fails.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
@@ -51,6 +54,45 @@ pub enum OutboundError {
     Unreadable(String),
 }
 
+/// The certificates that alone are trusted, in place of the machine's.
+#[derive(Debug, Clone)]
+pub struct Roots(Arc<RootCertStore>);
+
+/// Why certificates are of no use as roots.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RootsError {
+    /// Not PEM, or cut off.
+    #[error("is not PEM that can be read: {0}")]
+    Pem(String),
+    /// PEM of something else.
+    #[error("has no certificate in PEM, \"-----BEGIN CERTIFICATE-----\" and so on would be right")]
+    Empty,
+    /// A certificate that cannot be a root.
+    #[error("has a certificate that cannot be trusted: {0}")]
+    Certificate(String),
+}
+
+impl Roots {
+    /// Reads certificates in PEM, one at least.
+    ///
+    /// # Errors
+    /// [`RootsError`] if one of them is none.
+    pub fn parse(pem: &[u8]) -> Result<Self, RootsError> {
+        let mut store = RootCertStore::empty();
+        for certificate in CertificateDer::pem_slice_iter(pem) {
+            let certificate = certificate.map_err(|error| RootsError::Pem(error.to_string()))?;
+            store.add(certificate).map_err(|error| RootsError::Certificate(error.to_string()))?;
+        }
+        if store.is_empty() { Err(RootsError::Empty) } else { Ok(Self(Arc::new(store))) }
+    }
+}
+
+impl PartialEq for Roots {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.roots == other.0.roots
+    }
+}
+
 /// Why TLS cannot be spoken here.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
@@ -71,7 +113,7 @@ impl Outbound {
         let client = Client::builder(TokioExecutor::new())
             .pool_idle_timeout(IDLE_TIMEOUT)
             .pool_timer(TokioTimer::new())
-            .build(connector(https)?);
+            .build(connector(https, None)?);
         Ok(Self { client })
     }
 
@@ -109,11 +151,12 @@ impl Outbound {
     }
 }
 
-/// Connects by TCP, and by TLS where the URL says so.
+/// Connects by TCP, and by TLS where the URL says so, to servers whose certificates come from `only`, or else from a root of
+/// this machine.
 ///
 /// # Errors
 /// [`TlsError`] if this machine cannot speak TLS.
-pub fn connector(https: bool) -> Result<HttpsConnector<HttpConnector>, TlsError> {
+pub fn connector(https: bool, only: Option<&Roots>) -> Result<HttpsConnector<HttpConnector>, TlsError> {
     let mut http = HttpConnector::new();
     http.enforce_http(false);
     http.set_nodelay(true);
@@ -123,10 +166,12 @@ pub fn connector(https: bool) -> Result<HttpsConnector<HttpConnector>, TlsError>
         .with_safe_default_protocol_versions()
         .map_err(TlsError::Library)?;
     // A server on this machine needs no certificates, and a bare container has none.
-    let tls = match https {
-        true => tls.with_native_roots().map_err(TlsError::Roots)?.with_no_client_auth(),
-        false => tls.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth(),
+    let tls = match only {
+        Some(Roots(roots)) => tls.with_root_certificates(Arc::clone(roots)),
+        None if https => tls.with_native_roots().map_err(TlsError::Roots)?,
+        None => tls.with_root_certificates(RootCertStore::empty()),
     };
+    let tls = tls.with_no_client_auth();
     Ok(HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(http))
 }
 

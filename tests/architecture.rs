@@ -40,7 +40,7 @@ const MAY_USE: [(&str, &[&str]); 22] = [
     // It wraps a facilitator to time it.
     ("telemetry", &["x402", "facilitator"]),
     // It tries whether a key can sign.
-    ("config", &["money", "x402", "plans", "pricing", "payment", "facilitator", "screening", "webhook"]),
+    ("config", &["money", "outbound", "x402", "plans", "pricing", "payment", "facilitator", "screening", "webhook"]),
     // A facilitator of its own, and the gateway's client to try it with.
     ("sandbox", &["money", "clock", "x402", "facilitator"]),
     (

@@ -181,5 +181,6 @@ pub fn facilitator(config: &FacilitatorConfig) -> Result<RemoteFacilitator, Setu
         settle_timeout: config.settle_timeout,
         headers: config.headers.iter().map(|(name, secret)| (name.clone(), header(secret))).collect(),
         cdp: config.cdp.as_ref().map(|cdp| CdpKey::parse(cdp.key_id.reveal(), cdp.secret.reveal())).transpose()?,
+        roots: config.ca.clone(),
     })
 }

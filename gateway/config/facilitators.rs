@@ -2,6 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Secret;
+use crate::outbound::Roots;
 use crate::payment::Unproven;
 use crate::pricing::Reach;
 
@@ -40,6 +41,8 @@ pub struct FacilitatorConfig {
     pub headers: Vec<(http::HeaderName, Secret)>,
     /// Signs a token for each call, in place of a fixed `Authorization`.
     pub cdp: Option<CdpConfig>,
+    /// Who alone may vouch for its server; this machine's roots unless said otherwise.
+    pub ca: Option<Roots>,
     /// The networks that it is asked for; all unless said otherwise.
     pub reach: Reach,
     /// Those with a lower number are asked first; 1 unless said otherwise.

@@ -22,6 +22,7 @@ fn settings(url: &str) -> RemoteSettings {
         settle_timeout: Duration::from_secs(10),
         headers: vec![(HeaderName::from_static("authorization"), HeaderValue::from_static("Bearer sesame"))],
         cdp: None,
+        roots: None,
     }
 }
 

@@ -12,6 +12,8 @@ mod cdp;
 mod fake;
 #[cfg(test)]
 mod hostile;
+#[cfg(test)]
+mod pinned;
 mod remote;
 #[cfg(test)]
 mod signed;

@@ -15,7 +15,7 @@ use super::supported::supported;
 use super::transport::{Answer, Call, Endpoint, Failure, Transport};
 use super::{Facilitator, FacilitatorError, SettleOutcome, Unclear, Verdict};
 use crate::clock::{Clock, SystemClock};
-use crate::outbound::TlsError;
+use crate::outbound::{Roots, TlsError};
 use crate::x402::facilitator::{FacilitatorRequest, SupportedResponse};
 
 /// For the whole of a `/supported` call. It is asked at start and in the background, so nobody's request waits for it.
@@ -34,6 +34,8 @@ pub struct RemoteSettings {
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// Signs a bearer token for each endpoint, in place of a fixed `Authorization`.
     pub cdp: Option<CdpKey>,
+    /// Who may vouch for its server, in place of this machine's roots.
+    pub roots: Option<Roots>,
 }
 
 /// Why a [`RemoteFacilitator`] cannot be made. All of them are the operator's to fix.
@@ -81,7 +83,7 @@ impl RemoteFacilitator {
         let base = BaseUrl::parse(&settings.url)?;
         let tokens = settings.cdp.clone().map(|key| Tokens::new(key, &base, clock));
         Ok(Self {
-            transport: Transport::new(base, Auth::new(&settings.headers, tokens)?)?,
+            transport: Transport::new(base, Auth::new(&settings.headers, tokens)?, settings.roots.as_ref())?,
             verify_timeout: settings.verify_timeout,
             settle_timeout: settings.settle_timeout,
         })

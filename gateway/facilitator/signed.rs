@@ -27,6 +27,7 @@ fn client(server: &Fake) -> (RemoteFacilitator, Arc<ManualClock>) {
         settle_timeout: Duration::from_secs(10),
         headers: vec![(HeaderName::from_static("x-client"), HeaderValue::from_static("tollgate"))],
         cdp: Some(CdpKey::parse("key-1", SECRET).unwrap()),
+        roots: None,
     };
     let clock = Arc::new(ManualClock::at(NOW));
     let theirs: Arc<dyn Clock> = clock.clone();

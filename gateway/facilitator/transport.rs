@@ -19,7 +19,7 @@ use super::SetupError;
 use super::answers::is_turned_away;
 use super::auth::{Auth, Pass};
 use super::base_url::BaseUrl;
-use crate::outbound::{IDLE_TIMEOUT, connector, explain};
+use crate::outbound::{IDLE_TIMEOUT, Roots, connector, explain};
 
 /// Idle connections kept; more than a busy gateway's concurrent calls would only be closed by the other side.
 const IDLE_MAX: usize = 32;
@@ -106,12 +106,12 @@ pub(super) struct Transport {
 }
 
 impl Transport {
-    pub(super) fn new(base: BaseUrl, auth: Auth) -> Result<Self, SetupError> {
+    pub(super) fn new(base: BaseUrl, auth: Auth, roots: Option<&Roots>) -> Result<Self, SetupError> {
         let client = Client::builder(TokioExecutor::new())
             .pool_idle_timeout(IDLE_TIMEOUT)
             .pool_timer(TokioTimer::new())
             .pool_max_idle_per_host(IDLE_MAX)
-            .build(connector(base.is_https())?);
+            .build(connector(base.is_https(), roots)?);
         Ok(Self { client, base, auth })
     }
 

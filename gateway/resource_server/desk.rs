@@ -209,6 +209,7 @@ mod tests {
             settle_timeout: WAIT_MAX,
             headers: Vec::new(),
             cdp: None,
+            roots: None,
         };
         let facilitator = Arc::new(RemoteFacilitator::new(&settings).unwrap());
         let settings = DeskSettings {

@@ -29,6 +29,7 @@ fn client(sandbox: &Sandbox) -> RemoteFacilitator {
         settle_timeout: timeout,
         headers: vec![],
         cdp: None,
+        roots: None,
     })
     .unwrap()
 }

@@ -7,7 +7,7 @@ use http::{HeaderName, HeaderValue};
 
 use super::quantity::timeout;
 use super::url::Location;
-use super::{Surroundings, cdp, secret};
+use super::{Surroundings, ca, cdp, secret};
 use crate::config::document::Section;
 use crate::config::field::Field;
 use crate::config::{FacilitatorConfig, Secret};
@@ -58,6 +58,7 @@ pub(super) fn check(section: &Section<'_>, usual: Usual, around: &Surroundings<'
         concurrency,
         headers: headers.iter().filter_map(|(name, field)| header(name, field, around)).collect(),
         cdp: section.field("cdp").and_then(|field| cdp::check(&field, &headers, around)),
+        ca: section.field("ca").and_then(|field| ca::check(&field, section, around)),
         reach: Reach::everywhere(),
         order: 1,
         weight: 1,

@@ -14,12 +14,13 @@ use crate::payment::Unproven;
 use crate::pricing::Reach;
 
 /// What holds for a facilitator that is the only one.
-const OWN_KEYS: [&str; 4] = ["url", "allow_http", "headers", "cdp"];
+const OWN_KEYS: [&str; 5] = ["url", "allow_http", "headers", "cdp", "ca"];
 const KEYS: &[&str] = &[
     "url",
     "allow_http",
     "headers",
     "cdp",
+    "ca",
     "verify_timeout",
     "settle_timeout",
     "concurrency",
@@ -34,6 +35,7 @@ const EACH_KEYS: &[&str] = &[
     "allow_http",
     "headers",
     "cdp",
+    "ca",
     "networks",
     "order",
     "weight",

@@ -5,6 +5,7 @@
 
 mod asset;
 mod budget;
+mod ca;
 mod cdp;
 mod connections;
 mod facilitator;
