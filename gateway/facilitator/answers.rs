@@ -8,14 +8,16 @@
 //! | 2xx, `success: true`, a transaction, our network, no `errorReason` | settled |
 //! | 2xx or 4xx, `success: false` | refused |
 //! | the same, "already used" or with a transaction for a reason that we do not know | unknown |
+//! | the same, without a transaction for a reason that says that one was sent, or in words of no protocol | unknown |
 //! | 4xx without `success` | not processed, as if not sent |
 //! | anything else | unknown |
 
 use http::StatusCode;
 use serde_json::{Map, Value};
 
+use super::reasons::{SETTLEMENT_PENDING, is_open, may_be_sent, says_failed, says_used};
 use super::transport::Answer;
-use super::{FacilitatorError, Refusal, SettleOutcome, Unclear, Verdict, says_used};
+use super::{FacilitatorError, Refusal, SettleOutcome, Unclear, Verdict};
 use crate::x402::facilitator::SettleResponse;
 
 /// Reason of a refusal that gives none.
@@ -24,23 +26,10 @@ const NO_REASON_VERIFY: &str = "invalid_payment";
 const NO_REASON_SETTLE: &str = "settlement_failed";
 /// Longest text that is passed on, in bytes: it ends in response headers, logs and the ledger.
 const TEXT_BYTES_MAX: usize = 512;
-/// Sent and not confirmed; the answer names the transaction (x402-specification-v2.md §9).
-const SETTLEMENT_PENDING: &str = "settlement_pending";
-/// `errorReason` values with which the transaction may be on its way although `success` is false.
-const REASONS_OPEN: [&str; 4] = [
-    SETTLEMENT_PENDING,
-    "unexpected_settle_error",
-    "post_settlement_transfer_not_confirmed",
-    "settle_exact_svm_transaction_confirmation_timed_out",
-];
 /// `status` values of a settlement that is not over (x402-specification-v2.md).
 const STATUSES_OPEN: [&str; 2] = ["pending", "deferred_until"];
 /// The same, of one that moves no money.
 const STATUSES_UNPAID: [&str; 3] = ["blocked", "canceled", "expired"];
-
-/// Ends of `errorReason` values with which a transaction was sent and failed, so that no money has moved.
-const REASONS_FAILED: [&str; 4] =
-    ["transaction_failed", "invalid_transaction_state", "insufficient_funds", "block_height_exceeded"];
 
 /// What an answer of `/settle` says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,8 +102,8 @@ pub fn settlement(answer: &Answer, network: &str) -> Settlement {
 fn refused(members: &Map<String, Value>, unclear: impl Fn(&str) -> Unclear) -> SettleOutcome {
     let reason = reason(members).unwrap_or_else(|| NO_REASON_SETTLE.to_owned());
     let transaction = transaction(members);
-    let (used, failed) = (says_used(&reason), REASONS_FAILED.iter().any(|failed| reason.ends_with(failed)));
-    if used || (transaction.is_some() && !failed) {
+    let used = says_used(&reason);
+    if used || if transaction.is_some() { !says_failed(&reason) } else { may_be_sent(&reason) } {
         return SettleOutcome::Unknown(Unclear { transaction, used, ..unclear(&reason) });
     }
     let (message, payer) = (text(members, "errorMessage"), text(members, "payer"));
@@ -123,7 +112,7 @@ fn refused(members: &Map<String, Value>, unclear: impl Fn(&str) -> Unclear) -> S
 
 /// Why the outcome is open, if the answer says so beside or instead of `success`.
 fn open_reason(members: &Map<String, Value>, status: StatusCode) -> Option<String> {
-    if let Some(reason) = reason(members).filter(|reason| REASONS_OPEN.contains(&reason.as_str())) {
+    if let Some(reason) = reason(members).filter(|reason| is_open(reason)) {
         return Some(reason);
     }
     match text(members, "status") {
@@ -285,7 +274,14 @@ mod tests {
             (200, r#"{"success":false,"errorReason":"invalid_exact_evm_nonce_already_used"}"#, "used"),
             (200, r#"{"success":false,"errorReason":"duplicate_settlement: seen"}"#, "used"),
             (200, r#"{"success":false,"errorReason":"some_day","transaction":"0x1"}"#, "unknown"),
+            (200, r#"{"success":false,"errorReason":"transaction_failed","transaction":""}"#, "unknown"),
+            (
+                200,
+                r#"{"success":false,"errorReason":"transaction_failed","transaction":"0x1"}"#,
+                "refused transaction_failed",
+            ),
             (200, r#"{"success":false,"error":"nonce"}"#, "refused nonce"),
+            (200, r#"{"success":false,"errorReason":"not_for_you: sorry, no"}"#, "refused not_for_you: sorry, no"),
             (200, r#"{"success":false,"errorReason":null,"error":null}"#, "refused settlement_failed"),
             (402, r#"{"success":false,"errorReason":{"code":1}}"#, "refused settlement_failed"),
             (500, r#"{"success":false,"errorReason":"insufficient_funds"}"#, "unknown"),

@@ -14,6 +14,7 @@ mod fake;
 mod hostile;
 #[cfg(test)]
 mod pinned;
+mod reasons;
 mod remote;
 #[cfg(test)]
 mod signed;
@@ -25,6 +26,7 @@ use async_trait::async_trait;
 pub use answers::{Settlement, settlement, verdict};
 pub use breaker::{Breaker, Health};
 pub use cdp::{CdpKey, CdpKeyError};
+pub use reasons::{is_its_own_trouble, says_used};
 pub use remote::{RemoteFacilitator, RemoteSettings, SetupError};
 pub use supported::supported;
 pub use transport::Answer;
@@ -110,18 +112,6 @@ impl Unclear {
     pub fn new(why: impl Into<String>) -> Self {
         Self { why: why.into(), transaction: None, used: false }
     }
-}
-
-/// Whether a reason says that the authorization has been used: by our own earlier call, by somebody else's, or by the
-/// payer for something else.
-pub fn says_used(reason: &str) -> bool {
-    reason.contains("already_used") || reason.contains("duplicate_settlement")
-}
-
-/// Whether a refusal is for a trouble of the facilitator's own, which no payer can help: `unexpected_verify_error` and
-/// its kin.
-pub fn is_its_own_trouble(reason: &str) -> bool {
-    reason.starts_with("unexpected_")
 }
 
 /// No verdict.

@@ -1,6 +1,7 @@
 // The money has moved but the gateway was not told: the same payment, sent again, gets what it paid for.
 import assert from "node:assert/strict";
 import { after, afterEach, before, describe, test } from "node:test";
+import * as v1 from "./clients/fetch_v1.mjs";
 import { assertPaidOnce, assertReceipt } from "./lib/asserts.mjs";
 import { paidHeaders } from "./lib/payment.mjs";
 import { withKey } from "./lib/plan.mjs";
@@ -86,6 +87,19 @@ describe("a facilitator that waits for the chain", () => {
       await assertPaidOnce(world, payer, price);
     });
   }
+
+  // Of version 1 the packages name no transaction then, and give the exception's words for a reason.
+  test("never makes the gateway ask the old client for a second payment", async () => {
+    const world = current();
+    const payer = await world.chain.newPayer();
+    world.facilitator.delayConfirmations(true);
+
+    const { status, headers, body } = await v1.request(payer, `${world.url}/weather`);
+
+    assert.equal(status, 503, body);
+    assert.match(headers.get("retry-after"), /^\d+$/);
+    await assertPaidOnce(world, payer, 1_000n);
+  });
 });
 
 describe("a facilitator that has forgotten what it settled", () => {

@@ -209,7 +209,7 @@ fn an_export_has_what_is_compared_with_the_chain() {
 #[test]
 fn no_cell_is_a_formula() {
     let world = start();
-    let refusal = json!({ "success": false, "errorReason": "=cmd|' /C calc'!A0,\"x\"", "network": NETWORK });
+    let refusal = json!({ "success": false, "errorReason": "=cmd|'/C:calc'!A0,\"x\"", "network": NETWORK });
     world.facilitator.settles(move |_| Reply::json(200, &refusal));
     assert_eq!(world.pay("/paid", &world.payment("/paid")).status, 402);
     world.execute("UPDATE payments SET reason = '=1+1,\"x\"'");
