@@ -130,20 +130,20 @@ async fn used_is_no_proof_unless_the_operator_says_so() {
 /// quote: it was not there yet when it was verified.
 #[tokio::test]
 async fn a_failed_transaction_is_looked_up() {
-    let failed = || {
-        SettleOutcome::Refused(Refusal {
-            reason: "invalid_exact_evm_transaction_failed".to_owned(),
-            message: None,
-            payer: None,
-            transaction: Some("0xfailed".to_owned()),
-        })
+    let refused = |reason: &str, transaction: Option<&str>| {
+        let (reason, transaction) = (reason.to_owned(), transaction.map(str::to_owned));
+        SettleOutcome::Refused(Refusal { reason, message: None, payer: None, transaction })
     };
+    let failed = || refused("invalid_exact_evm_transaction_failed", Some("0xfailed"));
+    // It would not have failed when it was verified.
+    let would_fail = || refused("invalid_exact_svm_transaction_simulation_failed", None);
     let (mut shop, offered) = (Shop::open().await, weather());
     let [v1, by_hand] = unquoted(offer_of(&offered), 1);
     let [other, _] = unquoted(offer_of(&offered), 3);
     with_chain(&mut shop, Ok(paid(NOW)));
-    for payment in [v1, shop.pay(offer_of(&offered), 2)] {
-        shop.facilitator.next_outcome(failed());
+    let with_quote = |nonce| shop.pay(offer_of(&offered), nonce);
+    for (payment, outcome) in [(v1, failed()), (with_quote(2), failed()), (with_quote(4), would_fail())] {
+        shop.facilitator.next_outcome(outcome);
         let verified = shop.verified(&offered, &payment).await;
         assert_eq!(shop.settle(verified).await.unwrap().receipt.transaction, "0xchain");
     }
