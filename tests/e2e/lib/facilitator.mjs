@@ -10,24 +10,31 @@ import { GAS_KEY } from "./chain.mjs";
 import { gate } from "./gate.mjs";
 import { closeServer, listen, readBody, sendJson } from "./http_server.mjs";
 
-export async function startFacilitator(chain) {
-  const answers = gate();
+export function startFacilitator(chain) {
   const confirmations = { delayed: false };
-  let settlesToRefuse = 0;
-  let beforeSettle;
-  let firstAnswer;
   const signer = signerOn(chain, confirmations);
   const facilitator = new x402Facilitator()
     .register("eip155:8453", new ExactEvmScheme(signer))
     .registerV1("base", new ExactEvmSchemeV1(signer));
+  return serveFacilitator(facilitator, confirmations);
+}
+
+/** Serves a facilitator of whatever chain; its signer waits for no confirmation while `confirmations.delayed`. */
+export async function serveFacilitator(facilitator, confirmations) {
+  const answers = gate();
+  let settlesToRefuse = 0;
+  let beforeSettle;
+  let afterVerify;
+  let firstAnswer;
 
   const calls = [];
   const remembered = { on: false, answers: new Map() };
-  const settle = body => {
-    const first = remembered.on && remembered.answers.get(body.paymentPayload.payload.signature);
+  const settle = ({ paymentPayload, paymentRequirements }) => {
+    const key = JSON.stringify(paymentPayload.payload);
+    const first = remembered.on && remembered.answers.get(key);
     if (first) return first;
-    const answer = facilitator.settle(body.paymentPayload, body.paymentRequirements);
-    remembered.answers.set(body.paymentPayload.payload.signature, answer);
+    const answer = facilitator.settle(paymentPayload, paymentRequirements);
+    remembered.answers.set(key, answer);
     return answer;
   };
   const answerTo = (path, body) => {
@@ -58,6 +65,10 @@ export async function startFacilitator(chain) {
         await held;
       }
       if (request.url === "/settle") await answers.passed();
+      if (request.url === "/verify" && afterVerify) {
+        response.once("finish", afterVerify);
+        afterVerify = undefined;
+      }
       sendJson(response, call.answer === undefined ? 404 : 200, call.answer ?? { error: "not found" });
     } catch (error) {
       sendJson(response, 500, { error: error.message });
@@ -85,6 +96,10 @@ export async function startFacilitator(chain) {
     /** Something that happens on the chain before the next payment is settled. */
     beforeNextSettle: act => {
       beforeSettle = act;
+    },
+    /** Something that happens as soon as the next verdict is out. */
+    afterNextVerify: act => {
+      afterVerify = act;
     },
     /** From now on a repeated `/settle` gets the first one's answer. The bare packages say "nonce already used" instead. */
     rememberSettlements: () => {

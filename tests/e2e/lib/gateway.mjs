@@ -11,11 +11,11 @@ const READY_WITHIN_MS = 15_000;
 
 /**
  * Starts the gateway. `tables` is the part of the configuration that a test is about (routes, plans, …),
- * as TOML; the rest is filled in here, and `facilitatorKeys` and `storeSecret` replace the defaults below.
+ * as TOML; the rest is filled in here, and `facilitatorKeys`, `network` and `storeSecret` replace the defaults below.
  */
 export async function startGateway(options) {
   const { upstream, facilitator, payTo, tables, storeSecret } = options;
-  const { unlisted = "free", facilitatorKeys = {}, env = {} } = options;
+  const { unlisted = "free", facilitatorKeys = {}, env = {}, network = "base" } = options;
   const dir = mkdtempSync(path.join(os.tmpdir(), "tollgate-e2e-"));
   const cleanUp = () => process.env.TOLLGATE_TEST_KEEP || rmSync(dir, { recursive: true, force: true });
   process.once("exit", cleanUp);
@@ -33,7 +33,7 @@ export async function startGateway(options) {
   })}
 ${table("upstream", { url: upstream.url })}
 ${table("facilitator", { url: facilitator.url, verify_timeout: "5s", settle_timeout: "10s", ...facilitatorKeys })}
-${table("pay_to", { base: payTo })}
+${table("pay_to", { [network]: payTo })}
 [store]
 url    = ${JSON.stringify(`sqlite:${dir}/tollgate.db`)}
 secret = ${storeSecret ?? `{ file = ${JSON.stringify(`${dir}/tollgate.secret`)} }`}
