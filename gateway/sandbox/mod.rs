@@ -25,7 +25,6 @@ mod exact_svm;
 mod facilitator;
 mod loopback;
 mod play_money;
-mod solana;
 #[cfg(test)]
 mod trial;
 mod upstream;

@@ -15,11 +15,11 @@ use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 use self::message::Message;
-use super::authorization::message as message_of;
 use super::rpc::Rpc;
 use super::{Authorization, Chain, ChainError, SLACK, Sighting, Sought};
 use crate::clock::unix_seconds;
 use crate::money::{Address, Network};
+use crate::svm::signed_bytes;
 use crate::x402::codec;
 
 const BLOCK_TIME: &str = "getBlockTime";
@@ -190,7 +190,7 @@ impl Transaction {
         let bytes = codec::decode_bytes(text).ok().filter(|_| encoding == "base64");
         let bytes = bytes.ok_or_else(|| nonsense("it is not in base64"))?;
         // Another transaction of the account may have more signatures than a payment can: then it is not the one.
-        if message_of(&bytes) != Some(message) {
+        if signed_bytes(&bytes) != Some(message) {
             return Ok(None);
         }
         let signature = signature.to_owned();

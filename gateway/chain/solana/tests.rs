@@ -23,9 +23,9 @@ pub(super) fn base58(byte: u8) -> String {
 
 /// A message whose first instruction is for `program`; its accounts are ones, twos and threes.
 pub(super) fn message(signers: u8, versioned: bool, program: [u8; 32]) -> Vec<u8> {
-    let version: &[u8] = if versioned { &[0x80] } else { &[] };
+    let (version, tables): (&[u8], &[u8]) = if versioned { (&[0x80], &[0]) } else { (&[], &[]) };
     let accounts = [[1; 32], [2; 32], [3; 32], program].concat();
-    [version, &[signers, 0, 1, 4], &accounts, &[7; 32], &[1, 3, 0, 0, 0]].concat()
+    [version, &[signers, 0, 1, 4], &accounts, &[7; 32], &[1, 3, 0, 0], tables].concat()
 }
 
 fn payment() -> Vec<u8> {
