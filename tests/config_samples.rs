@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use tollgate::config::{Config, Loaded, SubscriptionsConfig, parse};
-use tollgate::payment::{Challenge, QuoteMint, Shortfall, Unserved, plans_json};
+use tollgate::payment::{Challenge, Hints, QuoteMint, Shortfall, Unserved, plans_json};
 use tollgate::plans::{OnRepurchase, Plan};
 use tollgate::pricing::{Found, Kinds, Metering, PlanOffer, PriceTable, Target};
 
@@ -114,7 +114,8 @@ fn a_purchases_header_is_as_large_as_the_check_says() {
 fn purchase_header(table: &PriceTable, plan: &PlanOffer) -> String {
     let (shortfall, timestamp) = (&Shortfall::MissingCredentials, "2026-01-01T00:00:00.000Z");
     let offer = &plan.offer;
-    let request = Unserved { resource: &offer.resource, shortfall, plans: false, table, now: 0, timestamp };
+    let hints = &Hints::default();
+    let request = Unserved { resource: &offer.resource, shortfall, plans: false, table, hints, now: 0, timestamp };
     Challenge::of_offer(offer, request, &QuoteMint::new(&[1; 32]), [2; 8]).header.unwrap()
 }
 

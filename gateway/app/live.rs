@@ -11,6 +11,7 @@ use http::{HeaderValue, StatusCode};
 use crate::chain;
 use crate::config::{self, Config, FacilitatorConfig, JwtConfig, Loaded, Omission, Watcher, unchangeable};
 use crate::facilitator::{Facilitator, RemoteFacilitator, RemoteSettings, SetupError};
+use crate::money::Network;
 use crate::payment::Unproven;
 use crate::plans::TokenVerifier;
 use crate::pricing::Kinds;
@@ -214,6 +215,7 @@ pub(super) fn market(
         prices,
         facilitator: collector.map(|collector| Arc::clone(&collector.desk)),
         chains: chains(config),
+        hinted: hinted(config),
         risk,
         quote_ttl: config.server.quote_ttl,
         key_prefix: Arc::clone(&config.keys.prefix),
@@ -247,6 +249,12 @@ fn chains(config: &Config) -> Chains {
         }
     });
     connected.collect()
+}
+
+/// The networks whose challenges name a recent block.
+fn hinted(config: &Config) -> Vec<Network> {
+    let hinted = config.receivers.iter().filter(|receiver| receiver.blockhash_hints);
+    hinted.map(|receiver| receiver.network.clone()).collect()
 }
 
 /// Upstreams of a configuration; those that did not change are kept, with their connections.

@@ -165,6 +165,10 @@ pub struct Receiver {
     pub max_timeout_seconds: u64,
     /// The RPC server that is asked about payments whose outcome is unknown. A secret: it may have a key in it.
     pub rpc_url: Option<Secret>,
+    /// What the memos of payments begin with; Solana only.
+    pub memo: Option<Arc<str>>,
+    /// Whether challenges name a recent block, which `rpc_url` is asked for; Solana only.
+    pub blockhash_hints: bool,
 }
 
 impl Receiver {

@@ -81,9 +81,9 @@ impl<C> Claimed<C> {
         &self.presented
     }
 
-    /// The facilitator found it good.
+    /// The facilitator found it good, and may have named a payer: what is signed goes before what is said.
     pub fn verified(self, payer: Option<String>) -> Verified<C> {
-        let payer = payer.or_else(|| self.presented.payer.as_ref().map(Address::to_string));
+        let payer = self.presented.payer.as_ref().map(Address::to_string).or(payer);
         Verified { presented: self.presented, goods: self.goods, payer, claim: self.claim }
     }
 }

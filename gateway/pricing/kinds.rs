@@ -2,7 +2,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
+use super::FeePayers;
 use crate::money::Network;
+use crate::svm;
 use crate::x402::facilitator::SupportedResponse;
 
 /// What the facilitator is known to settle, so that nothing is offered that nobody would take.
@@ -12,6 +14,7 @@ use crate::x402::facilitator::SupportedResponse;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Kinds {
     known: Option<BTreeMap<(u8, String), Map<String, Value>>>,
+    fee_payers: FeePayers,
 }
 
 impl Kinds {
@@ -36,7 +39,11 @@ impl Kinds {
             }
             known.entry((kind.x402_version, kind.network.clone())).or_insert(extra);
         }
-        Self { known: Some(known) }
+        let signers = supported.signers.iter().filter(|(pattern, _)| pattern.starts_with("solana:"));
+        let signers = signers.flat_map(|(_, list)| list).map(String::as_str);
+        let named = known.values().filter_map(|extra| extra.get("feePayer")?.as_str());
+        let fee_payers = FeePayers::new(named.chain(signers), &earlier.fee_payers);
+        Self { known: Some(known), fee_payers }
     }
 
     /// Whether payments of version 2 on a network may be offered; `fee_payer` says whether that needs the
@@ -45,7 +52,7 @@ impl Kinds {
         match &self.known {
             None => !fee_payer,
             Some(_) => match self.extra(2, network.caip2()) {
-                Some(extra) => !fee_payer || extra.contains_key("feePayer"),
+                Some(_) => !fee_payer || self.fee_payer(network).is_some(),
                 None => false,
             },
         }
@@ -56,9 +63,23 @@ impl Kinds {
         self.known.is_none() || self.extra(1, name).is_some()
     }
 
-    /// The address that pays a network's fees, for `extra.feePayer`.
-    pub fn fee_payer(&self, network: &Network) -> Option<&Value> {
-        self.extra(2, network.caip2())?.get("feePayer")
+    /// The address that pays a network's fees, for `extra.feePayer`. None if it is no address: nobody could pay then.
+    pub fn fee_payer(&self, network: &Network) -> Option<&str> {
+        self.named(2, network.caip2())
+    }
+
+    /// The same for version 1, by the network's short name: what its own kind says goes before the other's word.
+    pub fn fee_payer_v1(&self, name: &str, network: &Network) -> Option<&str> {
+        self.named(1, name).or_else(|| self.fee_payer(network))
+    }
+
+    /// All that were named since the start.
+    pub fn fee_payers(&self) -> &FeePayers {
+        &self.fee_payers
+    }
+
+    fn named(&self, version: u8, network: &str) -> Option<&str> {
+        self.extra(version, network)?.get("feePayer")?.as_str().filter(|text| svm::pubkey(text).is_some())
     }
 
     fn extra(&self, version: u8, network: &str) -> Option<&Map<String, Value>> {
@@ -71,6 +92,8 @@ mod tests {
     use super::*;
 
     const SOLANA: &str = "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp";
+    const A: &str = "FVdnakemjhcemfWUgNR2AERbk5Pog7zJ1UF2LjbocBUj";
+    const B: &str = "EGBQqKn968sVv5cQh5Cr72pSTHfxsuzq7o7asqYB5uEV";
 
     fn supported(fee_payer: &str, signers: &[&str]) -> SupportedResponse {
         serde_json::from_value(serde_json::json!({
@@ -87,7 +110,7 @@ mod tests {
 
     #[test]
     fn only_what_the_facilitator_settles_is_offered() {
-        let kinds = Kinds::from_supported(&supported("A", &[]), &Kinds::unknown());
+        let kinds = Kinds::from_supported(&supported(A, &[]), &Kinds::unknown());
         let settles = |id, fee_payer| kinds.settles(&Network::parse(id).unwrap(), fee_payer);
         assert!(settles("eip155:8453", false));
         assert!(settles(SOLANA, true));
@@ -106,10 +129,45 @@ mod tests {
     #[test]
     fn a_fee_payer_stays_while_it_signs() {
         let solana = Network::parse(SOLANA).unwrap();
-        let first = Kinds::from_supported(&supported("A", &["A", "B"]), &Kinds::unknown());
-        let second = Kinds::from_supported(&supported("B", &["A", "B"]), &first);
-        assert_eq!(second.fee_payer(&solana), Some(&Value::from("A")));
-        let third = Kinds::from_supported(&supported("B", &["B"]), &second);
-        assert_eq!(third.fee_payer(&solana), Some(&Value::from("B")));
+        let first = Kinds::from_supported(&supported(A, &[A, B]), &Kinds::unknown());
+        let second = Kinds::from_supported(&supported(B, &[A, B]), &first);
+        assert_eq!(second.fee_payer(&solana), Some(A));
+        let third = Kinds::from_supported(&supported(B, &[B]), &second);
+        assert_eq!(third.fee_payer(&solana), Some(B));
+    }
+
+    #[test]
+    fn every_fee_payer_that_was_named_stays_known() {
+        let c = svm::base58(&[3; 32]);
+        let first = Kinds::from_supported(&supported(A, &[A, &c]), &Kinds::unknown());
+        let second = Kinds::from_supported(&supported(B, &[]), &first);
+        assert!([A, B, &c].iter().all(|known| second.fee_payers().contains(known)));
+        assert!(!first.fee_payers().contains(B));
+        assert_eq!(Kinds::from_supported(&supported(B, &[]), &second), second);
+    }
+
+    #[test]
+    fn what_is_no_address_pays_no_fees() {
+        let solana = Network::parse(SOLANA).unwrap();
+        let kinds = Kinds::from_supported(&supported("somebody", &["somebody"]), &Kinds::unknown());
+        assert_eq!(kinds.fee_payer(&solana), None);
+        assert!(!kinds.settles(&solana, true) && kinds.settles(&solana, false));
+        assert!(!kinds.fee_payers().contains("somebody"));
+    }
+
+    #[test]
+    fn version_one_has_a_fee_payer_of_its_own_or_the_others() {
+        let solana = Network::parse(SOLANA).unwrap();
+        let with = |extra: Value| {
+            let mut supported = supported(A, &[]);
+            let kind = serde_json::json!({"x402Version": 1, "scheme": "exact", "network": "solana", "extra": extra});
+            supported.kinds.push(serde_json::from_value(kind).unwrap());
+            let kinds = Kinds::from_supported(&supported, &Kinds::unknown());
+            assert!(kinds.settles_v1("solana"));
+            kinds.fee_payer_v1("solana", &solana).map(str::to_owned)
+        };
+        assert_eq!(with(serde_json::json!({"feePayer": B})).as_deref(), Some(B));
+        assert_eq!(with(serde_json::json!({"feePayer": "somebody"})).as_deref(), Some(A));
+        assert_eq!(with(Value::Null).as_deref(), Some(A));
     }
 }

@@ -55,6 +55,7 @@ mod wallet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
@@ -79,7 +80,8 @@ pub use wallet::Holding;
 
 use crate::clock::{Clock, unix_seconds};
 use crate::context::ContextMint;
-use crate::payment::{PaymentId, QuoteMint, Refused, Shortfall, Unproven};
+use crate::money::Network;
+use crate::payment::{Hints, PaymentId, QuoteMint, Refused, Shortfall, Unproven};
 use crate::plans::{KeyId, KeyMint, OnRepurchase};
 use crate::pricing::PriceTable;
 use crate::screening::{Exceeded, Screening};
@@ -98,6 +100,8 @@ pub struct Market {
     pub facilitator: Option<Arc<Desk>>,
     /// Who can be asked what became of a payment.
     pub chains: Chains,
+    /// Which of them are asked for recent blocks, to be named in challenges.
+    pub hinted: Vec<Network>,
     /// What is done about payments in doubt.
     pub risk: Risk,
     /// How long a quoted price holds after a reload.
@@ -148,6 +152,8 @@ pub struct ResourceServer {
     pub keys: KeyMint,
     /// Gives and recognises quotes.
     pub quotes: QuoteMint,
+    /// Recent blocks for challenges.
+    pub hints: ArcSwap<Hints>,
     /// Signs what upstreams are told.
     pub contexts: ContextMint,
     clock: Arc<dyn Clock>,
@@ -210,6 +216,7 @@ impl ResourceServer {
             accounts: Accounts::new(store),
             keys: KeyMint::new(&secret.keys),
             quotes: QuoteMint::new(&secret.quotes),
+            hints: ArcSwap::default(),
             contexts: ContextMint::new(&secret.contexts),
             clock,
             runtime,

@@ -82,7 +82,9 @@ impl ResourceServer {
         crash_point!("settle.answered");
         let (payer, network) = (presented.payer.as_ref(), &presented.terms.network);
         match outcome {
-            SettleOutcome::Settled(receipt) if contradicts(payer, receipt.payer.as_deref(), network) => {
+            SettleOutcome::Settled(receipt)
+                if contradicts(payer, receipt.payer.as_deref(), network, &presented.request) =>
+            {
                 self.unclear(market, settling, of_another_payer(receipt)).await
             }
             SettleOutcome::Settled(receipt) => Ok(self.book(settling, receipt).await?),
