@@ -110,11 +110,46 @@ fn a_purchases_header_is_as_large_as_the_check_says() {
     assert!((real..real + 300).contains(&said), "{said} is said of {real} bytes");
 }
 
+/// With all that Solana adds to it.
+#[test]
+fn a_header_with_memos_and_blocks_is_as_large_as_the_check_says() {
+    let text =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config/cases/solana_fine.toml"));
+    let long = "long ".repeat(90);
+    let text = text.unwrap().replace(
+        "[[routes]]",
+        &format!(
+            "[[plans]]\nname = \"nano\"\nprice = \"$1\"\nduration = \"30d\"\ndescription = \"{long}\"\n[[routes]]"
+        ),
+    );
+    let Loaded { config, warnings } = parse(&text, "t.toml", Path::new("."), &|_| None).unwrap();
+    let said = warnings.iter().find_map(|warning| warning.text.split_once("a header of about ")).unwrap().1;
+    let said: usize = said.split(' ').next().unwrap().parse().unwrap();
+    let (table, _) = config.price_table(&solana_and_base());
+    let plan = table.plans.first().unwrap();
+    let mut hints = Hints::default();
+    hints.put(&plan.offer.terms[1].network, "EGBQqKn968sVv5cQh5Cr72pSTHfxsuzq7o7asqYB5uEV", u64::MAX, 0);
+    let real = purchase_header_with(&table, plan, &hints).len();
+    assert!((real..real + 300).contains(&said), "{said} is said of {real} bytes");
+}
+
+fn solana_and_base() -> Kinds {
+    let supported = serde_json::from_value(serde_json::json!({ "kinds": [
+        { "x402Version": 2, "scheme": "exact", "network": "eip155:8453" },
+        { "x402Version": 2, "scheme": "exact", "network": "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp",
+          "extra": { "feePayer": "EGBQqKn968sVv5cQh5Cr72pSTHfxsuzq7o7asqYB5uEV" } },
+    ]}));
+    Kinds::from_supported(&supported.unwrap(), &Kinds::unknown())
+}
+
 /// The challenge of a purchase, as the header that clients get.
 fn purchase_header(table: &PriceTable, plan: &PlanOffer) -> String {
+    purchase_header_with(table, plan, &Hints::default())
+}
+
+fn purchase_header_with(table: &PriceTable, plan: &PlanOffer, hints: &Hints) -> String {
     let (shortfall, timestamp) = (&Shortfall::MissingCredentials, "2026-01-01T00:00:00.000Z");
     let offer = &plan.offer;
-    let hints = &Hints::default();
     let request = Unserved { resource: &offer.resource, shortfall, plans: false, table, hints, now: 0, timestamp };
     Challenge::of_offer(offer, request, &QuoteMint::new(&[1; 32]), [2; 8]).header.unwrap()
 }
@@ -122,13 +157,7 @@ fn purchase_header(table: &PriceTable, plan: &PlanOffer) -> String {
 /// Many proxies drop headers above 4 KiB.
 #[test]
 fn a_purchases_header_tells_the_plan_and_stays_small() {
-    let supported = serde_json::from_value(serde_json::json!({ "kinds": [
-        { "x402Version": 2, "scheme": "exact", "network": "eip155:8453" },
-        { "x402Version": 2, "scheme": "exact", "network": "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp",
-          "extra": { "feePayer": "EGBQqKn968sVv5cQh5Cr72pSTHfxsuzq7o7asqYB5uEV" } },
-    ]}));
-    let kinds = Kinds::from_supported(&supported.unwrap(), &Kinds::unknown());
-    let (table, _) = sample("plans.toml").config.price_table(&kinds);
+    let (table, _) = sample("plans.toml").config.price_table(&solana_and_base());
     for plan in &table.plans {
         let header = purchase_header(&table, plan);
         let text = tollgate::x402::codec::decode(header.as_bytes()).unwrap();
@@ -230,6 +259,8 @@ fn the_sample_of_everything_has_the_usual_values() {
     assert_eq!(config.keys.query.as_deref(), Some("token"));
     assert_eq!((config.jwt, config.server.admin_token), (None, None));
     assert_eq!(config.plans.first().unwrap().plan.burst, Some(20));
+    let solana = config.receivers.iter().find(|receiver| &*receiver.name == "solana").unwrap();
+    assert_eq!((solana.memo.as_deref(), solana.blockhash_hints), (Some("shop-7"), true));
     let keyless = config.payers.rules.limits.keyless.unwrap();
     assert_eq!((keyless.count, keyless.per.as_secs()), (20, 1));
 }
