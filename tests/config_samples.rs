@@ -113,22 +113,33 @@ fn a_purchases_header_is_as_large_as_the_check_says() {
 /// With all that Solana adds to it.
 #[test]
 fn a_header_with_memos_and_blocks_is_as_large_as_the_check_says() {
-    let text =
-        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config/cases/solana_fine.toml"));
-    let long = "long ".repeat(90);
-    let text = text.unwrap().replace(
-        "[[routes]]",
-        &format!(
-            "[[plans]]\nname = \"nano\"\nprice = \"$1\"\nduration = \"30d\"\ndescription = \"{long}\"\n[[routes]]"
-        ),
+    let case = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config/cases/solana_fine.toml");
+    let address = "0x209693Bc6afc0C5328bA36FaF03C514EF312287C";
+    let others = ["polygon", "avalanche", "arbitrum", "base-sepolia"].map(|name| format!("{name} = \"{address}\"\n"));
+    let plan = format!(
+        "[[plans]]\nname = \"nano\"\nprice = \"$1\"\nduration = \"30d\"\ndescription = \"{}\"\n[[routes]]",
+        "long ".repeat(90)
     );
+    let text = std::fs::read_to_string(case).unwrap().replace("[[routes]]", &plan);
+    let text = text.replace("[pay_to]\n", &format!("[pay_to]\n{}", others.concat()));
     let Loaded { config, warnings } = parse(&text, "t.toml", Path::new("."), &|_| None).unwrap();
     let said = warnings.iter().find_map(|warning| warning.text.split_once("a header of about ")).unwrap().1;
     let said: usize = said.split(' ').next().unwrap().parse().unwrap();
-    let (table, _) = config.price_table(&solana_and_base());
+    let kind = |receiver: &tollgate::config::Receiver| {
+        serde_json::json!({ "x402Version": 2, "scheme": "exact", "network": receiver.network.caip2(),
+            "extra": { "feePayer": "EGBQqKn968sVv5cQh5Cr72pSTHfxsuzq7o7asqYB5uEV" } })
+    };
+    let kinds: Vec<_> = config.receivers.iter().map(kind).collect();
+    let supported = serde_json::from_value(serde_json::json!({ "kinds": kinds })).unwrap();
+    let (table, _) = config.price_table(&Kinds::from_supported(&supported, &Kinds::unknown()));
     let plan = table.plans.first().unwrap();
     let mut hints = Hints::default();
-    hints.put(&plan.offer.terms[1].network, "EGBQqKn968sVv5cQh5Cr72pSTHfxsuzq7o7asqYB5uEV", u64::MAX, 0);
+    for terms in &plan.offer.terms {
+        hints.put(&terms.network, "EGBQqKn968sVv5cQh5Cr72pSTHfxsuzq7o7asqYB5uEV", 999_999_999_999, 0);
+    }
+    // Only Solana has blocks to be named.
+    let solana: Vec<_> = plan.offer.terms.iter().map(|terms| terms.network.clone()).collect();
+    hints.keep_only(&solana.into_iter().filter(|network| network.caip2().starts_with("solana")).collect::<Vec<_>>());
     let real = purchase_header_with(&table, plan, &hints).len();
     assert!((real..real + 300).contains(&said), "{said} is said of {real} bytes");
 }

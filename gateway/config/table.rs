@@ -273,6 +273,28 @@ mod tests {
     }
 
     #[test]
+    fn solana_is_offered_in_both_versions_and_its_memo_in_one() {
+        let mut supported: SupportedResponse = serde_json::from_value(serde_json::json!({ "kinds": [
+            { "x402Version": 2, "scheme": "exact", "network": "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp",
+              "extra": { "feePayer": "FVdnakemjhcemfWUgNR2AERbk5Pog7zJ1UF2LjbocBUj" } },
+            { "x402Version": 1, "scheme": "exact", "network": "solana" },
+        ]}))
+        .unwrap();
+        let file =
+            FILE.replace("[[routes]]\n        path    =", "[networks.solana]\nmemo = \"shop\"\n[[routes]]\npath =");
+        let config = parse(&file, "t.toml", Path::new(""), &|_| None).unwrap().config;
+        let table =
+            |supported: &SupportedResponse| config.price_table(&Kinds::from_supported(supported, &Kinds::unknown())).0;
+        let both = [
+            r#"solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp 1000 v1=solana {"feePayer":"FVdnakemjhcemfWUgNR2AERbk5Pog7zJ1UF2LjbocBUj","memo":"shop/"}"#,
+        ];
+        assert_eq!(offer(&table(&supported), "/weather").2, both);
+        assert_eq!(offer(&table(&supported), "/alert").2.len(), 1, "money first is not said in version one");
+        supported.kinds.pop();
+        assert_eq!(offer(&table(&supported), "/weather").2, [both[0].replace("v1=solana", "v1=-")]);
+    }
+
+    #[test]
     fn money_first_is_said_and_not_offered_in_version_one() {
         let (_, description, ways) = offer(&config().price_table(&supported()).0, "/alert");
         assert_eq!(description, "/alert at Example");

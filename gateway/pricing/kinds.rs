@@ -41,7 +41,9 @@ impl Kinds {
         }
         let signers = supported.signers.iter().filter(|(pattern, _)| pattern.starts_with("solana:"));
         let signers = signers.flat_map(|(_, list)| list).map(String::as_str);
-        let named = known.values().filter_map(|extra| extra.get("feePayer")?.as_str());
+        // Also the one that was just named, where an earlier one is kept.
+        let named = supported.kinds.iter().filter_map(|kind| kind.extra.as_ref());
+        let named = named.chain(known.values()).filter_map(|extra| extra.get("feePayer")?.as_str());
         let fee_payers = FeePayers::new(named.chain(signers), &earlier.fee_payers);
         Self { known: Some(known), fee_payers }
     }
@@ -140,6 +142,8 @@ mod tests {
     fn every_fee_payer_that_was_named_stays_known() {
         let c = svm::base58(&[3; 32]);
         let first = Kinds::from_supported(&supported(A, &[A, &c]), &Kinds::unknown());
+        let kept = Kinds::from_supported(&supported(B, &[A]), &first);
+        assert!(kept.fee_payer(&Network::parse(SOLANA).unwrap()) == Some(A) && kept.fee_payers().contains(B));
         let second = Kinds::from_supported(&supported(B, &[]), &first);
         assert!([A, B, &c].iter().all(|known| second.fee_payers().contains(known)));
         assert!(!first.fee_payers().contains(B));

@@ -44,8 +44,8 @@ impl Draft {
         let transfer = [&[7, 4, 2, 5, 3, 1, 10, 12], self.amount.to_le_bytes().as_slice(), &[self.decimals]].concat();
         let memo = [&[6, 0], length(self.memo.len())?.as_slice(), &self.memo].concat();
         let instructions = [&[4], limit, price, &transfer, &memo].concat();
-        // Two sign; of the others, the programs and the token are only read.
-        Some([&[0x80, 2, 0, 4, 8], accounts.as_slice(), &self.blockhash, &instructions, &[0]].concat())
+        // Two sign, of whom the payer's own account is only read, as are the programs and the token.
+        Some([&[0x80, 2, 1, 4, 8], accounts.as_slice(), &self.blockhash, &instructions, &[0]].concat())
     }
 }
 
