@@ -8,6 +8,7 @@
 //! | module | its job |
 //! |---|---|
 //! | [`money`] | atomic amounts, assets, CAIP-2 networks, addresses |
+//! | [`svm`] | Solana's transactions and token accounts |
 //! | [`x402`] | the protocol's messages, v1 and v2, headers and codec, known networks |
 //! | [`plans`] | plans, subscriptions, API keys, units |
 //! | [`pricing`] | canonical paths, patterns, the route table, prices, offers |
@@ -32,12 +33,12 @@
 //!
 //! # Arrows
 //! ```text
-//! app, cli → admin → proxy → resource_server → facilitator, chain, store → payment → pricing → plans, x402 → money
+//! app, cli → admin → proxy → resource_server → facilitator, chain, store → payment → pricing → plans, x402 → money, svm
 //! proxy, resource_server → context
 //! resource_server, config → screening → webhook, money
 //! app → config → pricing, plans, facilitator, outbound   telemetry takes finished facts
 //! ```
-//! `money`, `x402`, `pricing`, `payment`, `plans` and `context` are pure: no I/O, no clock, no runtime.
+//! `money`, `x402`, `pricing`, `payment`, `plans`, `svm` and `context` are pure: no I/O, no clock, no runtime.
 
 pub mod admin;
 pub mod app;
@@ -58,6 +59,7 @@ pub mod resource_server;
 pub mod sandbox;
 pub mod screening;
 pub mod store;
+pub mod svm;
 pub mod telemetry;
 pub mod webhook;
 pub mod x402;

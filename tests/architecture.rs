@@ -6,18 +6,19 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each module and what it may use. A module stands below those that it uses, so nothing here can point up.
-const MAY_USE: [(&str, &[&str]); 22] = [
+const MAY_USE: [(&str, &[&str]); 23] = [
     ("crash", &[]),
     ("money", &[]),
+    ("svm", &[]),
     ("clock", &[]),
     ("outbound", &[]),
     ("context", &[]),
     ("x402", &["money"]),
     ("plans", &["money"]),
-    ("pricing", &["money", "x402", "plans"]),
-    ("payment", &["money", "x402", "plans", "pricing"]),
+    ("pricing", &["money", "svm", "x402", "plans"]),
+    ("payment", &["money", "svm", "x402", "plans", "pricing"]),
     ("facilitator", &["clock", "outbound", "x402"]),
-    ("chain", &["money", "clock", "outbound", "x402"]),
+    ("chain", &["money", "svm", "clock", "outbound", "x402"]),
     ("store", &["money", "clock", "x402", "plans", "pricing", "payment"]),
     ("webhook", &["clock", "outbound"]),
     ("screening", &["money", "outbound", "webhook"]),
@@ -42,7 +43,7 @@ const MAY_USE: [(&str, &[&str]); 22] = [
     // It tries whether a key can sign.
     ("config", &["money", "outbound", "x402", "plans", "pricing", "payment", "facilitator", "screening", "webhook"]),
     // A facilitator of its own, and the gateway's client to try it with.
-    ("sandbox", &["money", "clock", "x402", "facilitator"]),
+    ("sandbox", &["money", "svm", "clock", "x402", "facilitator"]),
     (
         "proxy",
         &[
@@ -123,7 +124,7 @@ const EXCEPTIONS: [(&str, &str); 5] = [
 const BELOW_ALL: &str = "crash";
 
 /// Values in, values out: no I/O, no clock, no runtime.
-const PURE: [&str; 6] = ["money", "x402", "plans", "pricing", "payment", "context"];
+const PURE: [&str; 7] = ["money", "svm", "x402", "plans", "pricing", "payment", "context"];
 
 /// The traits, whose implementations beside them do the I/O.
 const PURE_FILES: [&str; 3] = ["facilitator/mod.rs", "chain/mod.rs", "store/mod.rs"];

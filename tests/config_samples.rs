@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use tollgate::config::{Config, Loaded, SubscriptionsConfig, parse};
-use tollgate::payment::{Challenge, QuoteMint, Shortfall, Unserved, plans_json};
+use tollgate::payment::{Challenge, Hints, QuoteMint, Shortfall, Unserved, plans_json};
 use tollgate::plans::{OnRepurchase, Plan};
 use tollgate::pricing::{Found, Kinds, Metering, PlanOffer, PriceTable, Target};
 
@@ -110,24 +110,65 @@ fn a_purchases_header_is_as_large_as_the_check_says() {
     assert!((real..real + 300).contains(&said), "{said} is said of {real} bytes");
 }
 
+/// With all that Solana adds to it.
+#[test]
+fn a_header_with_memos_and_blocks_is_as_large_as_the_check_says() {
+    let case = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config/cases/solana_fine.toml");
+    let address = "0x209693Bc6afc0C5328bA36FaF03C514EF312287C";
+    let others = ["polygon", "avalanche", "arbitrum", "base-sepolia"].map(|name| format!("{name} = \"{address}\"\n"));
+    let plan = format!(
+        "[[plans]]\nname = \"nano\"\nprice = \"$1\"\nduration = \"30d\"\ndescription = \"{}\"\n[[routes]]",
+        "long ".repeat(90)
+    );
+    let text = std::fs::read_to_string(case).unwrap().replace("[[routes]]", &plan);
+    let text = text.replace("[pay_to]\n", &format!("[pay_to]\n{}", others.concat()));
+    let Loaded { config, warnings } = parse(&text, "t.toml", Path::new("."), &|_| None).unwrap();
+    let said = warnings.iter().find_map(|warning| warning.text.split_once("a header of about ")).unwrap().1;
+    let said: usize = said.split(' ').next().unwrap().parse().unwrap();
+    let kind = |receiver: &tollgate::config::Receiver| {
+        serde_json::json!({ "x402Version": 2, "scheme": "exact", "network": receiver.network.caip2(),
+            "extra": { "feePayer": "EGBQqKn968sVv5cQh5Cr72pSTHfxsuzq7o7asqYB5uEV" } })
+    };
+    let kinds: Vec<_> = config.receivers.iter().map(kind).collect();
+    let supported = serde_json::from_value(serde_json::json!({ "kinds": kinds })).unwrap();
+    let (table, _) = config.price_table(&Kinds::from_supported(&supported, &Kinds::unknown()));
+    let plan = table.plans.first().unwrap();
+    let mut hints = Hints::default();
+    for terms in &plan.offer.terms {
+        hints.put(&terms.network, "EGBQqKn968sVv5cQh5Cr72pSTHfxsuzq7o7asqYB5uEV", 999_999_999_999, 0);
+    }
+    // Only Solana has blocks to be named.
+    let solana: Vec<_> = plan.offer.terms.iter().map(|terms| terms.network.clone()).collect();
+    hints.keep_only(&solana.into_iter().filter(|network| network.caip2().starts_with("solana")).collect::<Vec<_>>());
+    let real = purchase_header_with(&table, plan, &hints).len();
+    assert!((real..real + 300).contains(&said), "{said} is said of {real} bytes");
+}
+
+fn solana_and_base() -> Kinds {
+    let supported = serde_json::from_value(serde_json::json!({ "kinds": [
+        { "x402Version": 2, "scheme": "exact", "network": "eip155:8453" },
+        { "x402Version": 2, "scheme": "exact", "network": "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp",
+          "extra": { "feePayer": "EGBQqKn968sVv5cQh5Cr72pSTHfxsuzq7o7asqYB5uEV" } },
+    ]}));
+    Kinds::from_supported(&supported.unwrap(), &Kinds::unknown())
+}
+
 /// The challenge of a purchase, as the header that clients get.
 fn purchase_header(table: &PriceTable, plan: &PlanOffer) -> String {
+    purchase_header_with(table, plan, &Hints::default())
+}
+
+fn purchase_header_with(table: &PriceTable, plan: &PlanOffer, hints: &Hints) -> String {
     let (shortfall, timestamp) = (&Shortfall::MissingCredentials, "2026-01-01T00:00:00.000Z");
     let offer = &plan.offer;
-    let request = Unserved { resource: &offer.resource, shortfall, plans: false, table, now: 0, timestamp };
+    let request = Unserved { resource: &offer.resource, shortfall, plans: false, table, hints, now: 0, timestamp };
     Challenge::of_offer(offer, request, &QuoteMint::new(&[1; 32]), [2; 8]).header.unwrap()
 }
 
 /// Many proxies drop headers above 4 KiB.
 #[test]
 fn a_purchases_header_tells_the_plan_and_stays_small() {
-    let supported = serde_json::from_value(serde_json::json!({ "kinds": [
-        { "x402Version": 2, "scheme": "exact", "network": "eip155:8453" },
-        { "x402Version": 2, "scheme": "exact", "network": "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp",
-          "extra": { "feePayer": "EGBQqKn968sVv5cQh5Cr72pSTHfxsuzq7o7asqYB5uEV" } },
-    ]}));
-    let kinds = Kinds::from_supported(&supported.unwrap(), &Kinds::unknown());
-    let (table, _) = sample("plans.toml").config.price_table(&kinds);
+    let (table, _) = sample("plans.toml").config.price_table(&solana_and_base());
     for plan in &table.plans {
         let header = purchase_header(&table, plan);
         let text = tollgate::x402::codec::decode(header.as_bytes()).unwrap();
@@ -229,6 +270,8 @@ fn the_sample_of_everything_has_the_usual_values() {
     assert_eq!(config.keys.query.as_deref(), Some("token"));
     assert_eq!((config.jwt, config.server.admin_token), (None, None));
     assert_eq!(config.plans.first().unwrap().plan.burst, Some(20));
+    let solana = config.receivers.iter().find(|receiver| &*receiver.name == "solana").unwrap();
+    assert_eq!((solana.memo.as_deref(), solana.blockhash_hints), (Some("shop-7"), true));
     let keyless = config.payers.rules.limits.keyless.unwrap();
     assert_eq!((keyless.count, keyless.per.as_secs()), (20, 1));
 }

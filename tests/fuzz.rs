@@ -96,7 +96,7 @@ fn seeds_are_few_and_small() {
 #[test]
 fn a_payment_of_each_kind_is_among_the_seeds() {
     let kinds = ["eip3009", "eip3009-quoted", "eip3009-late-quoted", "eip3009-v1", "earlier-terms"];
-    let others = ["identifier", "permit2", "solana", "solana-more-members", "solana-v1", "elsewhere"];
+    let others = ["identifier", "permit2", "solana", "solana-more-members", "solana-hinted", "solana-v1", "elsewhere"];
     for kind in kinds.into_iter().chain(others) {
         let message = fs::read(folder("payment").join(format!("{kind}.json"))).unwrap();
         let presented = read(codec::encode_bytes(&message).as_bytes());

@@ -114,6 +114,7 @@ fn market() -> Result<Market> {
         prices,
         facilitators: Desks::default(),
         chains: Chains::new(),
+        hinted: Vec::new(),
         risk: Risk {
             resolve_timeout: Duration::ZERO,
             unproven: Unproven::Hold,

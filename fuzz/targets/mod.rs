@@ -15,6 +15,7 @@ mod path;
 mod payment;
 mod sign_in;
 mod token;
+mod transaction;
 mod word;
 
 pub use chain::chain;
@@ -28,13 +29,14 @@ pub use path::path;
 pub use payment::payment;
 pub use sign_in::sign_in;
 pub use token::token;
+pub use transaction::transaction;
 pub use word::word;
 
 /// A target: it panics if something is wrong.
 pub type Target = fn(&[u8]);
 
 /// All of them, by the names of their corpora.
-pub const ALL: [(&str, Target); 11] = [
+pub const ALL: [(&str, Target); 12] = [
     ("chain", chain),
     ("config", config),
     ("credential", credential),
@@ -45,6 +47,7 @@ pub const ALL: [(&str, Target); 11] = [
     ("payment", payment),
     ("sign_in", sign_in),
     ("token", token),
+    ("transaction", transaction),
     ("word", word),
 ];
 

@@ -184,6 +184,7 @@ pub(super) fn market(
         prices,
         facilitators: collectors.desks(config),
         chains: chains(config),
+        hinted: hinted(config),
         risk,
         quote_ttl: config.server.quote_ttl,
         key_prefix: Arc::clone(&config.keys.prefix),
@@ -223,6 +224,12 @@ fn chains(config: &Config) -> Chains {
         }
     });
     connected.collect()
+}
+
+/// The networks whose challenges name a recent block.
+fn hinted(config: &Config) -> Vec<Network> {
+    let hinted = config.receivers.iter().filter(|receiver| receiver.blockhash_hints);
+    hinted.map(|receiver| receiver.network.clone()).collect()
 }
 
 /// Upstreams of a configuration; those that did not change are kept, with their connections.

@@ -3,6 +3,7 @@
 mod beside;
 mod collectors;
 mod core_dump;
+mod hints;
 mod live;
 mod open_files;
 mod payers;
@@ -129,6 +130,7 @@ pub fn run(path: &Path, stop: Stop) -> Result<(), StartError> {
     runtime.spawn(keeper.keep());
     runtime.spawn(books.keep());
     runtime.spawn(follow(Arc::clone(&server)));
+    runtime.spawn(hints::keep(Arc::clone(&server), Arc::clone(&live)));
     runtime.spawn(reconcile(Arc::clone(&server), live));
     runtime.spawn(sweep(Arc::clone(&server)));
 

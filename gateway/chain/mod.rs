@@ -43,6 +43,23 @@ pub trait Chain: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// [`ChainError`] if there is no answer, and always on a chain without such accounts.
     async fn is_signed_by(&self, account: &Address, digest: [u8; 32], signature: &[u8]) -> Result<bool, ChainError>;
+
+    /// The newest block, for buyers to build a transaction on.
+    ///
+    /// # Errors
+    /// [`ChainError`] if there is no answer, and always on a chain whose transactions name no block.
+    async fn newest_block(&self) -> Result<Block, ChainError> {
+        Err(ChainError::Unsupported("a recent block"))
+    }
+}
+
+/// A block that transactions can be built on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Block {
+    /// In base58.
+    pub hash: String,
+    /// The height up to which such a transaction can be taken.
+    pub last_valid_height: u64,
 }
 
 /// The payment that is looked for.

@@ -146,6 +146,10 @@ pub struct Receiver {
     pub rpc_url: Option<Secret>,
     /// Whether a facilitator's word that a payment is settled is good only if the chain shows it.
     pub confirm_settlements: bool,
+    /// What the memos of payments begin with; Solana only.
+    pub memo: Option<Arc<str>>,
+    /// Whether challenges name a recent block, which `rpc_url` is asked for; Solana only.
+    pub blockhash_hints: bool,
 }
 
 impl Receiver {

@@ -10,7 +10,7 @@ use super::{Config, PlanConfig, Receiver, RouteConfig, Sale, ServerConfig};
 use crate::money::{AtomicAmount, Network, TransferMethod};
 use crate::plans::Plan;
 use crate::pricing::{
-    Access, Kinds, Offer, OfferKey, PlanOffer, Price, PriceTable, Route, Router, SettleTiming, Terms,
+    Access, Kinds, Offer, OfferKey, OnSolana, PlanOffer, Price, PriceTable, Route, Router, SettleTiming, Terms,
 };
 
 /// From here on version 1 refuses an amount: its schema has room for 18 digits.
@@ -149,9 +149,6 @@ fn terms(
 ) -> Option<Terms> {
     let asset = receiver.asset_for(price)?.clone();
     let amount = price.on(&asset).ok()?;
-    if let Some(fee_payer) = kinds.fee_payer(&receiver.network).filter(|_| receiver.needs_fee_payer()) {
-        more.insert("feePayer".to_owned(), fee_payer.clone());
-    }
     if settle == SettleTiming::Before {
         more.insert("paymentFlow".to_owned(), Value::from("upfront"));
     }
@@ -159,7 +156,15 @@ fn terms(
     let in_v1 = settle == SettleTiming::After && asset.transfer == TransferMethod::Native && amount < V1_AMOUNT_LIMIT;
     let v1_network = receiver.v1_name.filter(|name| in_v1 && kinds.settles_v1(&receiver.network, name));
     let (network, pay_to) = (receiver.network.clone(), receiver.pay_to.clone());
-    Some(Terms::new(network, asset, amount, pay_to, receiver.max_timeout_seconds, v1_network, more))
+    let terms = Terms::new(network, asset, amount, pay_to, receiver.max_timeout_seconds, v1_network, more);
+    let fee_payer = kinds.fee_payer(&receiver.network).filter(|_| receiver.needs_fee_payer());
+    let Some(fee_payer) = fee_payer else { return Some(terms) };
+    Some(terms.on_solana(OnSolana {
+        fee_payer,
+        fee_payer_v1: v1_network.and_then(|name| kinds.fee_payer_v1(name, &receiver.network)),
+        fee_payers: kinds.fee_payers(),
+        memo: receiver.memo.as_deref(),
+    }))
 }
 
 impl fmt::Display for Omission {
@@ -229,7 +234,7 @@ mod tests {
             { "x402Version": 1, "scheme": "exact", "network": "base" },
             { "x402Version": 2, "scheme": "exact", "network": "eip155:4326" },
             { "x402Version": 2, "scheme": "exact", "network": "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp",
-              "extra": { "feePayer": "Payer", "more": 1 } },
+              "extra": { "feePayer": "FVdnakemjhcemfWUgNR2AERbk5Pog7zJ1UF2LjbocBUj", "more": 1 } },
         ]}))
         .unwrap();
         Kinds::from_supported(&supported, &Kinds::unknown())
@@ -261,10 +266,32 @@ mod tests {
             ways,
             [
                 BASE,
-                r#"solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp 1000 v1=- {"feePayer":"Payer"}"#,
+                r#"solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp 1000 v1=- {"feePayer":"FVdnakemjhcemfWUgNR2AERbk5Pog7zJ1UF2LjbocBUj"}"#,
                 r#"eip155:4326 1000000000000000 v1=- {"assetTransferMethod":"permit2","name":"MegaUSD","version":"1"}"#,
             ]
         );
+    }
+
+    #[test]
+    fn solana_is_offered_in_both_versions_and_its_memo_in_one() {
+        let mut supported: SupportedResponse = serde_json::from_value(serde_json::json!({ "kinds": [
+            { "x402Version": 2, "scheme": "exact", "network": "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp",
+              "extra": { "feePayer": "FVdnakemjhcemfWUgNR2AERbk5Pog7zJ1UF2LjbocBUj" } },
+            { "x402Version": 1, "scheme": "exact", "network": "solana" },
+        ]}))
+        .unwrap();
+        let file =
+            FILE.replace("[[routes]]\n        path    =", "[networks.solana]\nmemo = \"shop\"\n[[routes]]\npath =");
+        let config = parse(&file, "t.toml", Path::new(""), &|_| None).unwrap().config;
+        let table =
+            |supported: &SupportedResponse| config.price_table(&Kinds::from_supported(supported, &Kinds::unknown())).0;
+        let both = [
+            r#"solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp 1000 v1=solana {"feePayer":"FVdnakemjhcemfWUgNR2AERbk5Pog7zJ1UF2LjbocBUj","memo":"shop/"}"#,
+        ];
+        assert_eq!(offer(&table(&supported), "/weather").2, both);
+        assert_eq!(offer(&table(&supported), "/alert").2.len(), 1, "money first is not said in version one");
+        supported.kinds.pop();
+        assert_eq!(offer(&table(&supported), "/weather").2, [both[0].replace("v1=solana", "v1=-")]);
     }
 
     #[test]
@@ -278,7 +305,12 @@ mod tests {
     fn a_price_in_one_asset_is_offered_where_that_asset_is() {
         let (_, description, ways) = offer(&config().price_table(&supported()).0, "/tether");
         assert_eq!(description, "In USDT");
-        assert_eq!(ways, [r#"solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp 1000000 v1=- {"feePayer":"Payer"}"#]);
+        assert_eq!(
+            ways,
+            [
+                r#"solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp 1000000 v1=- {"feePayer":"FVdnakemjhcemfWUgNR2AERbk5Pog7zJ1UF2LjbocBUj"}"#
+            ]
+        );
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use super::plan_list::plan_names_json;
 use super::quote::MEMBER;
-use super::{QuoteMint, Refused, identifier, siwx};
+use super::{Hints, QuoteMint, Refused, identifier, siwx};
 use crate::pricing::{Offer, PriceTable, Terms};
 use crate::x402::codec;
 
@@ -81,6 +81,8 @@ pub struct Unserved<'a> {
     pub plans: bool,
     /// What costs what.
     pub table: &'a PriceTable,
+    /// Blocks of which buyers need not ask their own chain.
+    pub hints: &'a Hints,
     /// The time, in seconds of Unix time.
     pub now: u64,
     /// The time for people.
@@ -106,7 +108,7 @@ impl Challenge {
             if index > 0 {
                 v2.push(',');
             }
-            push_v2(&mut v2, terms, &mint.quote(&offer.key, &terms.digest, request.now, random));
+            push_v2(&mut v2, terms, request, random, &mint.quote(&offer.key, &terms.digest, request.now, random));
         }
         v2.push(']');
         push_extensions(&mut v2, offer, request, &mint.nonce(request.now, random));
@@ -140,8 +142,16 @@ fn hint(offer: Option<&Offer>, request: Unserved<'_>) -> String {
     }
 }
 
-fn push_v2(text: &mut String, terms: &Terms, quote: &str) {
+fn push_v2(text: &mut String, terms: &Terms, request: Unserved<'_>, random: [u8; 8], quote: &str) {
     text.push_str(&terms.v2_head);
+    if !terms.memo_head.is_empty() {
+        text.push_str(&terms.memo_head);
+        text.push_str(&QuoteMint::memo_end(random));
+        text.push_str("\",");
+    }
+    if let Some(hint) = request.hints.of(&terms.network, request.now) {
+        text.push_str(hint);
+    }
     text.push_str(&format!(r#""{MEMBER}":"{quote}"}}}}"#));
 }
 

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::PaymentId;
 use super::testing::{
-    NOW, Wallet, base, elsewhere, mint, offer, quoted, read, read_header, solana, usdc, usdc_by_permit2,
+    NOW, SvmWallet, Wallet, base, elsewhere, mint, offer, quoted, read, read_header, usdc, usdc_by_permit2,
     usdc_on_solana, v1, v2, weather,
 };
 use crate::pricing::OfferKey;
@@ -57,16 +57,21 @@ fn other_authorizations_are_other_payments() {
 #[test]
 fn a_solana_payment_is_its_message() {
     let offer = offer(OfferKey::plan("nano"), [usdc_on_solana(10_000)]);
-    let id = |payload| read(&v2(&offer.terms[0], payload), &offer).unwrap().id;
-    let first = id(solana(b"message"));
-    assert_eq!(first, PaymentId::svm(&offer.terms[0].network, b"message"));
-    assert_ne!(first, id(solana(b"massage")));
-    let signed = [&[2], [9; 64].as_slice(), &[8; 64], b"message"].concat();
-    assert_eq!(first, id(json!({"transaction": codec::encode_bytes(&signed)})), "signatures can be varied by anybody");
-    let transaction = solana(b"messages")["transaction"].as_str().unwrap().to_owned();
+    let terms = &offer.terms[0];
+    let id = |payload| read(&v2(terms, payload), &offer).unwrap().id;
+    let wallet = SvmWallet::new(1);
+    let message = SvmWallet::draft(terms, 1).message(&wallet.key()).unwrap();
+    let first = id(wallet.pay(terms, 1));
+    assert_eq!(first, PaymentId::svm(&terms.network, &message));
+    assert_eq!(first, id(wallet.pay(terms, 1)));
+    assert_ne!(first, id(wallet.pay(terms, 2)));
+    assert_ne!(first, id(SvmWallet::new(2).pay(terms, 1)));
+    let transaction = wallet.pay(terms, 1)["transaction"].as_str().unwrap().to_owned();
+    let mut signed = codec::decode_bytes(&transaction).unwrap();
+    signed[1..65].fill(9);
+    assert_eq!(first, id(json!({"transaction": codec::encode_bytes(&signed)})), "the fee payer's slot is anybody's");
     assert!(transaction.ends_with('='), "this transaction needs padding");
-    let unpadded = json!({"transaction": transaction.trim_end_matches('=')});
-    assert_eq!(id(json!({"transaction": transaction})), id(unpadded));
+    assert_eq!(first, id(json!({"transaction": transaction.trim_end_matches('=')})));
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod chargeable;
 mod eip3009;
 mod eip712;
 mod goods;
+mod hints;
 mod id;
 mod identifier;
 #[cfg(test)]
@@ -26,12 +27,17 @@ pub mod siwx;
 mod steps;
 mod svm;
 #[cfg(test)]
+mod svm_wallet;
+#[cfg(test)]
 pub(crate) mod testing;
+#[cfg(test)]
+mod transferring;
 mod unproven;
 
 pub use challenge::{Challenge, Shortfall, Unserved};
 pub use chargeable::{Chargeable, chargeable};
 pub use goods::{Goods, RequestHash};
+pub use hints::Hints;
 pub use id::PaymentId;
 pub use plan_list::plans_json;
 pub use presented::{Presented, Window};

@@ -10,7 +10,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use super::quote::MEMBER;
 use super::{PaymentId, Quote, QuoteMint, Refused, eip3009, identifier, permit2, svm};
 use crate::money::{Address, AtomicAmount, Family, TransferMethod};
-use crate::pricing::{Offer, OfferKey, Terms, digest};
+use crate::pricing::{Offer, OfferKey, Terms, Varying, digest};
 use crate::x402::facilitator::FacilitatorRequest;
 use crate::x402::{Version, codec, v1, v2};
 
@@ -34,7 +34,7 @@ pub struct Presented {
     pub identifier: Option<String>,
     /// When it was presented, in seconds of Unix time.
     pub presented_at: u64,
-    /// Who pays, if that can be read here.
+    /// Who pays, if that can be read here: on Solana, of an ordinary wallet's transaction.
     pub payer: Option<Address>,
     /// The protocol version that it speaks.
     pub version: Version,
@@ -111,8 +111,12 @@ impl Presented {
     fn read_v2(text: &str, offer: &Offer, mint: &QuoteMint, quote_ttl: Duration, now: u64) -> Result<Self, Refused> {
         let mut payment: v2::PaymentPayload<'_> = parse(text)?;
         let token = payment.accepted.extra.remove(MEMBER);
+        let varying = match payment.accepted.network.starts_with("solana:") {
+            true => Varying::take(&mut payment.accepted.extra),
+            false => Varying::default(),
+        };
         let identifier = identifier::read(payment.extensions)?;
-        let agreed = agree(&payment.accepted, token.as_ref(), offer, mint, quote_ttl, now)?;
+        let agreed = agree(&payment.accepted, token.as_ref(), offer, mint, quote_ttl, now)?.with(varying)?;
         let requirements = agreed.terms.requirements();
         let forwarded = v2::ForwardedPayload {
             x402_version: 2,
@@ -137,12 +141,17 @@ impl Presented {
             .iter()
             .find(|terms| payment.scheme == "exact" && terms.v1_network == Some(payment.network.as_str()))
             .ok_or_else(no_match)?;
+        let terms = match terms.network.family() {
+            // It does not say who pays the fees but in the transaction itself.
+            Family::Solana => Arc::new(terms.in_v1(&svm::fee_payer(payment.payload.get()).unwrap_or_default())),
+            _ => Arc::clone(terms),
+        };
         let request = FacilitatorRequest {
             x402_version: 1,
             payment_payload: raw(&payment)?,
-            payment_requirements: raw(&v1_requirements(offer, terms, &payment.network))?,
+            payment_requirements: raw(&v1_requirements(offer, &terms, &payment.network))?,
         };
-        let agreed = Agreed { terms: Arc::clone(terms), quote: None, stale: None };
+        let agreed = Agreed { terms, quote: None, stale: None };
         Self::check(payment.payload, offer, agreed, Version::V1, request, now)
     }
 
@@ -197,6 +206,22 @@ impl Presented {
     }
 }
 
+impl Agreed {
+    /// Completes the terms with what varies from challenge to challenge, which a quote vouches for.
+    fn with(self, varying: Varying) -> Result<Self, Refused> {
+        if !self.terms.has_open_memo() {
+            return Ok(self);
+        }
+        let end = varying.memo_end.ok_or_else(|| {
+            Refused::new("no_matching_payment_requirements", "extra.memo must be the one of a challenge")
+        })?;
+        if self.quote.as_ref().is_some_and(|quote| quote.memo_end().as_ref() != Some(&end)) {
+            return Err(Refused::new("quote_mismatch", "extra.memo must be the one of the same challenge"));
+        }
+        Ok(Self { terms: Arc::new(self.terms.with_memo_end(&end)), ..self })
+    }
+}
+
 /// Finds our terms behind the client's echo, and the quote that it carries.
 fn agree(
     echo: &v2::PaymentRequirements,
@@ -207,15 +232,19 @@ fn agree(
     now: u64,
 ) -> Result<Agreed, Refused> {
     let recognise = |terms: &[u8; 32]| mint.recognise(token?.as_str()?, &offer.key, terms);
-    if let Some(terms) = offer.terms.iter().find(|terms| terms.matches(echo)) {
+    let meant = offer.terms.iter().find_map(|terms| terms.meant_by(echo));
+    if let Some(terms) = &meant {
         let quote = recognise(&terms.digest);
-        if token.is_some() && quote.is_none() {
-            return Err(Refused::new("quote_mismatch", "the payment was quoted for something else"));
+        if token.is_none() || quote.is_some() {
+            return Ok(Agreed { terms: Arc::clone(terms), quote, stale: None });
         }
-        return Ok(Agreed { terms: Arc::clone(terms), quote, stale: None });
     }
-    // A price that we gave before the configuration changed: the quote proves that these terms were ours.
-    let quote = recognise(&digest(echo)).ok_or_else(|| differs(offer, echo))?;
+    // Terms that we gave before the configuration changed: the quote proves that they were ours. They may say more than
+    // today's, which then are found in them.
+    let quote = recognise(&digest(echo)).ok_or_else(|| match meant {
+        Some(_) => Refused::new("quote_mismatch", "the payment was quoted for something else"),
+        None => differs(offer, echo),
+    })?;
     let stale = (!quote.is_fresh(now, quote_ttl)).then(no_match);
     Ok(Agreed { terms: Arc::new(earlier_terms(echo)?), quote: Some(quote), stale })
 }
@@ -270,7 +299,10 @@ fn check_scheme(payload: &str, terms: &Terms, now: u64) -> Result<(PaymentId, Op
             let (id, payer, window) = permit2::check(&parse_payload(payload)?, terms, now)?;
             Ok((id, Some(payer), window))
         }
-        (Family::Solana, _) => Ok((svm::check(&parse_payload(payload)?, terms)?, None, Window::OPEN)),
+        (Family::Solana, _) => {
+            let (id, payer) = svm::check(&parse_payload(payload)?, terms)?;
+            Ok((id, payer, Window::OPEN))
+        }
         (Family::Other, _) => {
             let value: Value = parse(payload)?;
             Ok((PaymentId::opaque(&terms.network, &value.to_string()), None, Window::OPEN))

@@ -72,6 +72,11 @@ impl QuoteMint {
         alloy_primitives::hex::encode(tag.get(..16).unwrap_or_default())
     }
 
+    /// What the memos of the same challenge end with: sixteen hex digits.
+    pub fn memo_end(random: [u8; RANDOM_BYTES]) -> String {
+        alloy_primitives::hex::encode(random)
+    }
+
     /// Whether a token was given by this gateway for these terms of this offer. Its age is the caller's to judge.
     pub fn recognise(&self, token: &str, offer: &OfferKey, terms: &[u8; 32]) -> Option<Quote> {
         let bytes: [u8; TOKEN_BYTES] = URL_SAFE_NO_PAD.decode(token).ok()?.try_into().ok()?;
@@ -92,6 +97,12 @@ impl QuoteMint {
 }
 
 impl Quote {
+    /// What the memo of the challenge that it stood in ends with.
+    pub fn memo_end(&self) -> Option<String> {
+        let bytes = URL_SAFE_NO_PAD.decode(&self.token).ok()?;
+        bytes.first_chunk().copied().map(QuoteMint::memo_end)
+    }
+
     /// Whether its price is still honoured after that price has changed.
     pub fn is_fresh(&self, now: u64, ttl: Duration) -> bool {
         now <= self.issued_at.saturating_add(ttl.as_secs())

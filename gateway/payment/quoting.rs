@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::testing::{
-    NOW, Wallet, mint, offer, quoted, read, read_at, reason, solana, usdc, usdc_by_permit2, usdc_on_solana, v1, v2,
+    NOW, SvmWallet, Wallet, mint, offer, quoted, read, read_at, reason, usdc, usdc_by_permit2, usdc_on_solana, v1, v2,
     weather,
 };
 use super::{Presented, QuoteMint, Refused};
@@ -133,7 +133,7 @@ fn an_old_price_is_honoured_on_every_rail() {
     let rails = [
         (usdc(10_000), usdc(20_000), wallet.eip3009(&usdc(10_000), 1)),
         (usdc_by_permit2(10_000), usdc_by_permit2(20_000), wallet.permit2(&usdc_by_permit2(10_000), 1)),
-        (usdc_on_solana(10_000), usdc_on_solana(20_000), solana(b"message")),
+        (usdc_on_solana(10_000), usdc_on_solana(20_000), SvmWallet::new(1).pay(&usdc_on_solana(10_000), 1)),
     ];
     for (old, new, payload) in rails {
         let offer = offer(weather().key, [new]);

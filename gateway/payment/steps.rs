@@ -84,7 +84,7 @@ impl<C> Claimed<C> {
         &self.presented
     }
 
-    /// It is good by the word of this facilitator, which named the payer or not.
+    /// It is good by the word of this facilitator, which may have named a payer: what is signed goes before what is said.
     pub fn verified(self, payer: Option<String>, facilitator: Arc<str>) -> Verified<C> {
         Verified { facilitator: Some(facilitator), ..self.unasked(payer) }
     }
@@ -95,7 +95,7 @@ impl<C> Claimed<C> {
     }
 
     fn unasked(self, payer: Option<String>) -> Verified<C> {
-        let payer = payer.or_else(|| self.presented.payer.as_ref().map(Address::to_string));
+        let payer = self.presented.payer.as_ref().map(Address::to_string).or(payer);
         Verified { presented: self.presented, goods: self.goods, payer, facilitator: None, claim: self.claim }
     }
 }

@@ -9,9 +9,10 @@ use secp256k1::ecdsa::RecoverableSignature;
 use secp256k1::{Message, PublicKey, SecretKey};
 use serde_json::{Map, Value, json};
 
+pub(crate) use super::svm_wallet::SvmWallet;
 use super::{Presented, QuoteMint, Refused};
 use crate::money::{Address, Asset, AtomicAmount, Family, Network, TransferMethod};
-use crate::pricing::{Offer, OfferKey, Terms};
+use crate::pricing::{FeePayers, Offer, OfferKey, OnSolana, Terms};
 use crate::x402::{codec, networks};
 
 /// When the payments here are made.
@@ -19,6 +20,15 @@ pub(crate) const NOW: u64 = 1_767_225_600;
 
 /// How long quoted prices hold here.
 pub(crate) const QUOTE_TTL: Duration = Duration::from_secs(300);
+
+/// Who pays the fees on Solana.
+pub(crate) const FEE_PAYER: &str = "FVdnakemjhcemfWUgNR2AERbk5Pog7zJ1UF2LjbocBUj";
+
+/// Who pays them at other times.
+pub(crate) const OTHER_FEE_PAYER: &str = "EGBQqKn968sVv5cQh5Cr72pSTHfxsuzq7o7asqYB5uEV";
+
+/// Who sells on Solana.
+pub(crate) const SOLANA_PAY_TO: &str = "EMtq5F54UxgEwYx1bmZpRJXNodBPPqjFekwQZNjpzH3w";
 
 /// Who sells: nobody has the key.
 pub(crate) const PAY_TO: &str = "0x1563915e194D8CfBA1943570603F7606A3115508";
@@ -69,8 +79,14 @@ pub(crate) fn usdc_by_permit2(amount: u128) -> Terms {
 
 /// USDC on Solana, with a fee payer.
 pub(crate) fn usdc_on_solana(amount: u128) -> Terms {
-    let fee_payer = json!({"feePayer": "FVdnakemjhcemfWUgNR2AERbk5Pog7zJ1UF2LjbocBUj"}).as_object().unwrap().clone();
-    terms("solana", TransferMethod::Native, amount, "EMtq5F54UxgEwYx1bmZpRJXNodBPPqjFekwQZNjpzH3w", fee_payer)
+    on_solana(amount, FEE_PAYER, None)
+}
+
+/// The same with a fee payer of the facilitator's, who has named [`FEE_PAYER`] and [`OTHER_FEE_PAYER`], and a memo.
+pub(crate) fn on_solana(amount: u128, fee_payer: &str, memo: Option<&str>) -> Terms {
+    let terms = terms("solana", TransferMethod::Native, amount, SOLANA_PAY_TO, Map::new());
+    let fee_payers = &FeePayers::new([FEE_PAYER, OTHER_FEE_PAYER], &FeePayers::default());
+    terms.on_solana(OnSolana { fee_payer, fee_payer_v1: Some(fee_payer), fee_payers, memo })
 }
 
 /// A chain whose payments nobody here can read: they are passed on as they are.
@@ -265,12 +281,6 @@ pub(crate) fn domain(terms: &Terms) -> Eip712Domain {
         chain_id: chain_id,
         verifying_contract: terms.asset.address.evm().unwrap(),
     }
-}
-
-/// A Solana payload: no transaction that any chain would take, but with a message like one.
-pub(crate) fn solana(message: &[u8]) -> Value {
-    let transaction = [&[2], [0; 64].as_slice(), &[1; 64], message].concat();
-    json!({"transaction": codec::encode_bytes(&transaction)})
 }
 
 /// The network of [`usdc`].

@@ -2,8 +2,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::Reach;
+use super::{FeePayers, Reach};
 use crate::money::Network;
+use crate::svm;
 use crate::x402::facilitator::SupportedResponse;
 use crate::x402::networks;
 
@@ -17,6 +18,7 @@ pub struct Kinds {
     known: BTreeMap<(u8, String), Map<String, Value>>,
     /// The networks of facilitators that have not answered.
     unheard: Vec<Reach>,
+    fee_payers: FeePayers,
 }
 
 impl Kinds {
@@ -27,7 +29,7 @@ impl Kinds {
 
     /// Nothing known yet.
     pub fn unheard(reach: Reach) -> Self {
-        Self { known: BTreeMap::new(), unheard: vec![reach] }
+        Self { known: BTreeMap::new(), unheard: vec![reach], fee_payers: FeePayers::default() }
     }
 
     /// What `/supported` said, with the fee payers of `earlier` kept where the facilitator still signs for them: a
@@ -46,7 +48,13 @@ impl Kinds {
             }
             known.entry((kind.x402_version, kind.network.clone())).or_insert(extra);
         }
-        Self { known, unheard: Vec::new() }
+        let signers = supported.signers.iter().filter(|(pattern, _)| pattern.starts_with("solana:"));
+        let signers = signers.flat_map(|(_, list)| list).map(String::as_str);
+        // Also the one that was just named, where an earlier one is kept.
+        let named = supported.kinds.iter().filter_map(|kind| kind.extra.as_ref());
+        let named = named.chain(known.values()).filter_map(|extra| extra.get("feePayer")?.as_str());
+        let fee_payers = FeePayers::new(named.chain(signers), &earlier.fee_payers);
+        Self { known, unheard: Vec::new(), fee_payers }
     }
 
     /// The part of it that the facilitator is asked for.
@@ -61,12 +69,13 @@ impl Kinds {
 
     /// What several facilitators settle together; for each network the first one's word holds.
     pub fn joined<'a>(all: impl IntoIterator<Item = &'a Self>) -> Self {
-        let mut joined = Self { known: BTreeMap::new(), unheard: Vec::new() };
-        for Self { known, unheard } in all {
+        let mut joined = Self { known: BTreeMap::new(), unheard: Vec::new(), fee_payers: FeePayers::default() };
+        for Self { known, unheard, fee_payers } in all {
             for (kind, extra) in known {
                 joined.known.entry(kind.clone()).or_insert_with(|| extra.clone());
             }
             joined.unheard.extend_from_slice(unheard);
+            joined.fee_payers = FeePayers::new(fee_payers.iter(), &joined.fee_payers);
         }
         joined
     }
@@ -75,7 +84,7 @@ impl Kinds {
     /// facilitator's own word.
     pub fn settles(&self, network: &Network, fee_payer: bool) -> bool {
         match self.extra(2, network.caip2()) {
-            Some(extra) => !fee_payer || extra.contains_key("feePayer"),
+            Some(_) => !fee_payer || self.fee_payer(network).is_some(),
             None => !fee_payer && self.may_settle(network),
         }
     }
@@ -86,16 +95,30 @@ impl Kinds {
     }
 
     /// Whether a payment on these terms can be settled: `name` is the network's in the payment's version.
-    pub fn takes(&self, version: u8, network: &Network, name: &str, fee_payer: Option<&Value>) -> bool {
+    pub fn takes(&self, version: u8, network: &Network, name: &str, fee_payer: Option<&str>) -> bool {
         match self.extra(version, name) {
-            Some(extra) => fee_payer.is_none_or(|fee_payer| extra.get("feePayer") == Some(fee_payer)),
+            Some(_) => fee_payer.is_none_or(|fee_payer| self.fee_payers.contains(fee_payer)),
             None => fee_payer.is_none() && self.may_settle(network),
         }
     }
 
-    /// The address that pays a network's fees, for `extra.feePayer`.
-    pub fn fee_payer(&self, network: &Network) -> Option<&Value> {
-        self.extra(2, network.caip2())?.get("feePayer")
+    /// The address that pays a network's fees, for `extra.feePayer`. None if it is no address: nobody could pay then.
+    pub fn fee_payer(&self, network: &Network) -> Option<&str> {
+        self.named(2, network.caip2())
+    }
+
+    /// The same for version 1, by the network's short name: what its own kind says goes before the other's word.
+    pub fn fee_payer_v1(&self, name: &str, network: &Network) -> Option<&str> {
+        self.named(1, name).or_else(|| self.fee_payer(network))
+    }
+
+    /// All that were named since the start.
+    pub fn fee_payers(&self) -> &FeePayers {
+        &self.fee_payers
+    }
+
+    fn named(&self, version: u8, network: &str) -> Option<&str> {
+        self.extra(version, network)?.get("feePayer")?.as_str().filter(|text| svm::pubkey(text).is_some())
     }
 
     /// Whether somebody may settle there who has not said so yet.
@@ -113,6 +136,8 @@ mod tests {
     use super::*;
 
     const SOLANA: &str = "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp";
+    const A: &str = "FVdnakemjhcemfWUgNR2AERbk5Pog7zJ1UF2LjbocBUj";
+    const B: &str = "EGBQqKn968sVv5cQh5Cr72pSTHfxsuzq7o7asqYB5uEV";
 
     fn supported(fee_payer: &str, signers: &[&str]) -> SupportedResponse {
         serde_json::from_value(serde_json::json!({
@@ -129,7 +154,7 @@ mod tests {
 
     #[test]
     fn only_what_the_facilitator_settles_is_offered() {
-        let kinds = Kinds::from_supported(&supported("A", &[]), &Kinds::unknown());
+        let kinds = Kinds::from_supported(&supported(A, &[]), &Kinds::unknown());
         let settles = |id, fee_payer| kinds.settles(&Network::parse(id).unwrap(), fee_payer);
         assert!(settles("eip155:8453", false));
         assert!(settles(SOLANA, true));
@@ -147,10 +172,57 @@ mod tests {
     }
 
     #[test]
+    fn a_fee_payer_stays_while_it_signs() {
+        let solana = Network::parse(SOLANA).unwrap();
+        let first = Kinds::from_supported(&supported(A, &[A, B]), &Kinds::unknown());
+        let second = Kinds::from_supported(&supported(B, &[A, B]), &first);
+        assert_eq!(second.fee_payer(&solana), Some(A));
+        let third = Kinds::from_supported(&supported(B, &[B]), &second);
+        assert_eq!(third.fee_payer(&solana), Some(B));
+    }
+
+    #[test]
+    fn every_fee_payer_that_was_named_stays_known() {
+        let c = svm::base58(&[3; 32]);
+        let first = Kinds::from_supported(&supported(A, &[A, &c]), &Kinds::unknown());
+        let kept = Kinds::from_supported(&supported(B, &[A]), &first);
+        assert!(kept.fee_payer(&Network::parse(SOLANA).unwrap()) == Some(A) && kept.fee_payers().contains(B));
+        let second = Kinds::from_supported(&supported(B, &[]), &first);
+        assert!([A, B, &c].iter().all(|known| second.fee_payers().contains(known)));
+        assert!(!first.fee_payers().contains(B));
+        assert_eq!(Kinds::from_supported(&supported(B, &[]), &second), second);
+    }
+
+    #[test]
+    fn what_is_no_address_pays_no_fees() {
+        let solana = Network::parse(SOLANA).unwrap();
+        let kinds = Kinds::from_supported(&supported("somebody", &["somebody"]), &Kinds::unknown());
+        assert_eq!(kinds.fee_payer(&solana), None);
+        assert!(!kinds.settles(&solana, true) && kinds.settles(&solana, false));
+        assert!(!kinds.fee_payers().contains("somebody"));
+    }
+
+    #[test]
+    fn version_one_has_a_fee_payer_of_its_own_or_the_others() {
+        let solana = Network::parse(SOLANA).unwrap();
+        let with = |extra: Value| {
+            let mut supported = supported(A, &[]);
+            let kind = serde_json::json!({"x402Version": 1, "scheme": "exact", "network": "solana", "extra": extra});
+            supported.kinds.push(serde_json::from_value(kind).unwrap());
+            let kinds = Kinds::from_supported(&supported, &Kinds::unknown());
+            assert!(kinds.settles_v1(&solana, "solana"));
+            kinds.fee_payer_v1("solana", &solana).map(str::to_owned)
+        };
+        assert_eq!(with(serde_json::json!({"feePayer": B})).as_deref(), Some(B));
+        assert_eq!(with(serde_json::json!({"feePayer": "somebody"})).as_deref(), Some(A));
+        assert_eq!(with(Value::Null).as_deref(), Some(A));
+    }
+
+    #[test]
     fn a_facilitator_is_asked_for_its_networks_only() {
         let (base, solana) = (Network::parse("eip155:8453").unwrap(), Network::parse(SOLANA).unwrap());
         let reach = Reach::of([base.clone()]);
-        let kinds = Kinds::from_supported(&supported("A", &[]), &Kinds::unknown()).within(&reach);
+        let kinds = Kinds::from_supported(&supported(A, &[]), &Kinds::unknown()).within(&reach);
         assert!(kinds.settles(&base, false) && kinds.settles_v1(&base, "base") && !kinds.settles(&solana, true));
         let silent = Kinds::unheard(reach);
         assert!(silent.settles(&base, false) && !silent.settles(&Network::parse("eip155:1").unwrap(), false));
@@ -159,10 +231,10 @@ mod tests {
     #[test]
     fn of_several_the_first_ones_word_holds() {
         let solana = Network::parse(SOLANA).unwrap();
-        let [first, second] = ["A", "B"].map(|payer| Kinds::from_supported(&supported(payer, &[]), &Kinds::unknown()));
+        let [first, second] = [A, B].map(|payer| Kinds::from_supported(&supported(payer, &[]), &Kinds::unknown()));
         let silent = Kinds::unheard(Reach::of([Network::parse("eip155:1").unwrap()]));
         let joined = Kinds::joined([&silent, &first, &second]);
-        assert_eq!(joined.fee_payer(&solana), Some(&Value::from("A")));
+        assert_eq!(joined.fee_payer(&solana), Some(A));
         let settles = |id: &str| joined.settles(&Network::parse(id).unwrap(), false);
         assert!(settles("eip155:1") && settles("eip155:8453") && !settles("eip155:137"));
     }
@@ -170,21 +242,11 @@ mod tests {
     #[test]
     fn a_payment_goes_to_whoever_pays_its_fees() {
         let (base, solana) = (Network::parse("eip155:8453").unwrap(), Network::parse(SOLANA).unwrap());
-        let kinds = Kinds::from_supported(&supported("A", &[]), &Kinds::unknown());
-        let takes = |fee_payer: &str| kinds.takes(2, &solana, SOLANA, Some(&Value::from(fee_payer)));
-        assert!(takes("A") && !takes("B"));
+        let kinds = Kinds::from_supported(&supported(A, &[]), &Kinds::unknown());
+        let takes = |fee_payer: &str| kinds.takes(2, &solana, SOLANA, Some(fee_payer));
+        assert!(takes(A) && !takes(B));
         assert!(kinds.takes(1, &base, "base", None) && !kinds.takes(1, &base, "solana", None));
         assert!(Kinds::unknown().takes(2, &base, "eip155:8453", None));
-        assert!(!Kinds::unknown().takes(2, &solana, SOLANA, Some(&Value::from("A"))), "it has named none");
-    }
-
-    #[test]
-    fn a_fee_payer_stays_while_it_signs() {
-        let solana = Network::parse(SOLANA).unwrap();
-        let first = Kinds::from_supported(&supported("A", &["A", "B"]), &Kinds::unknown());
-        let second = Kinds::from_supported(&supported("B", &["A", "B"]), &first);
-        assert_eq!(second.fee_payer(&solana), Some(&Value::from("A")));
-        let third = Kinds::from_supported(&supported("B", &["B"]), &second);
-        assert_eq!(third.fee_payer(&solana), Some(&Value::from("B")));
+        assert!(!Kinds::unknown().takes(2, &solana, SOLANA, Some(A)), "it has named none");
     }
 }

@@ -4,7 +4,8 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
-use super::Price;
+use super::svm::MEMO;
+use super::{FeePayers, Price};
 use crate::money::{Address, Asset, AtomicAmount, Network, TransferMethod};
 use crate::plans::{Plan, Units};
 use crate::x402::v2;
@@ -41,7 +42,7 @@ pub struct Terms {
     pub pay_to: Address,
     /// Seconds from signing until the payment must be settled.
     pub max_timeout_seconds: u64,
-    /// What goes into `extra` beside the quote: the EIP-712 domain, `feePayer`, `paymentFlow`, a plan's content.
+    /// What goes into `extra` beside the quote: the EIP-712 domain, `feePayer`, `memo`, `paymentFlow`, a plan's content.
     pub extra: Map<String, Value>,
     /// The network's name in version 1, if it can be offered there.
     pub v1_network: Option<&'static str>,
@@ -49,6 +50,10 @@ pub struct Terms {
     pub digest: [u8; 32],
     /// The entry of a v2 challenge as text, open at the end of `extra`.
     pub v2_head: String,
+    /// The memo of a v2 challenge as text, open at its end, which is of each challenge's own; empty if there is none.
+    pub memo_head: String,
+    /// Who else may pay the fees; empty but on Solana.
+    pub fee_payers: FeePayers,
     /// The entry of a v1 challenge as text, open at the end; empty if there is none.
     pub v1_head: String,
 }
@@ -148,10 +153,20 @@ impl Terms {
         }
         extra.extend(more);
         let empty = String::new();
-        let (v2_head, v1_head) = (empty.clone(), empty);
-        let digest = [0; 32];
-        let mut terms =
-            Self { network, asset, amount, pay_to, max_timeout_seconds, extra, v1_network, digest, v2_head, v1_head };
+        let mut terms = Self {
+            network,
+            asset,
+            amount,
+            pay_to,
+            max_timeout_seconds,
+            extra,
+            v1_network,
+            digest: [0; 32],
+            v2_head: empty.clone(),
+            memo_head: empty.clone(),
+            fee_payers: FeePayers::default(),
+            v1_head: empty,
+        };
         let requirements = terms.requirements();
         terms.digest = self::digest(&requirements);
         terms.v2_head = v2_head_of(&requirements);
@@ -215,7 +230,7 @@ impl Terms {
 }
 
 /// `extra` is the last member and ends with the whole: what is cut off are the two braces.
-fn v2_head_of(requirements: &v2::PaymentRequirements) -> String {
+pub(super) fn v2_head_of(requirements: &v2::PaymentRequirements) -> String {
     let mut text = serde_json::to_string(requirements).unwrap_or_default();
     text.truncate(text.len().saturating_sub(2));
     if !requirements.extra.is_empty() {
@@ -225,7 +240,7 @@ fn v2_head_of(requirements: &v2::PaymentRequirements) -> String {
 }
 
 /// What is left out is what differs between requests: `resource`, `description`, `mimeType`.
-fn v1_head_of(requirements: &v2::PaymentRequirements, network: &str) -> String {
+pub(super) fn v1_head_of(requirements: &v2::PaymentRequirements, network: &str) -> String {
     let members = serde_json::json!({
         "scheme": "exact",
         "network": network,
@@ -240,10 +255,12 @@ fn v1_head_of(requirements: &v2::PaymentRequirements, network: &str) -> String {
     text
 }
 
-/// What version 1 has of `extra`: its clients echo nothing, so that a plan's content would bind nobody.
+/// What version 1 has of `extra`: its clients echo nothing, so that a plan's content would bind nobody, and nobody could
+/// tell whose memo it is.
 fn v1_extra(extra: &Map<String, Value>) -> Map<String, Value> {
     let mut extra = extra.clone();
     extra.remove(Plan::QUOTED);
+    extra.remove(MEMO);
     extra
 }
 

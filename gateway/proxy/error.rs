@@ -106,6 +106,7 @@ impl Wording<'_> {
             shortfall,
             plans: wanted.plans,
             table: &self.market.prices,
+            hints: &self.hints,
             now: self.now,
             timestamp: &self.timestamp,
         };

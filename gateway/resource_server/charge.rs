@@ -10,7 +10,7 @@ use crate::facilitator::{Verdict, says_used};
 use crate::money::{Address, Network};
 use crate::payment::{self, Claimed, PaymentId, Presented, Refused, Shortfall, State};
 use crate::store::{Claim, ClaimOutcome, Doubt, Record, Stage};
-use crate::x402::facilitator::SettleResponse;
+use crate::x402::facilitator::{FacilitatorRequest, SettleResponse};
 
 /// How long a repeat waits while the first one's answer leaves and is noted.
 const NOTING_WAIT: Duration = Duration::from_secs(1);
@@ -130,7 +130,8 @@ impl ResourceServer {
         match verdict {
             Verdict::Valid { payer } => {
                 let presented = claimed.presented();
-                if contradicts(presented.payer.as_ref(), payer.as_deref(), &presented.terms.network) {
+                let (ours, theirs) = (presented.payer.as_ref(), payer.as_deref());
+                if contradicts(ours, theirs, &presented.terms.network, &presented.request) {
                     let text = "the facilitator names another payer than the payment";
                     return Err(not_taken(Refused::new("payer_mismatch", text)));
                 }
@@ -166,8 +167,21 @@ pub(super) fn may_have_landed(reason: &str) -> bool {
     says_used(reason) || reason.ends_with("transaction_simulation_failed")
 }
 
-/// Whether the facilitator read another payer than we did; on Solana only it can read one.
-pub(super) fn contradicts(ours: Option<&Address>, theirs: Option<&str>, network: &Network) -> bool {
+/// Whether the facilitator read another payer than we did. By the letter of the scheme on Solana, who pays the fees is
+/// the payer; that is no other payment then.
+pub(super) fn contradicts(
+    ours: Option<&Address>,
+    theirs: Option<&str>,
+    network: &Network,
+    request: &FacilitatorRequest,
+) -> bool {
     let theirs = theirs.and_then(|theirs| Address::parse(theirs, network).ok());
-    ours.zip(theirs).is_some_and(|(ours, theirs)| theirs != *ours)
+    let differ = ours.zip(theirs).filter(|(ours, theirs)| theirs != *ours);
+    differ.is_some_and(|(_, theirs)| fee_payer(request).is_none_or(|fee_payer| fee_payer != theirs.to_string()))
+}
+
+/// Who pays the fees of a payment, as the facilitator was told.
+pub(super) fn fee_payer(request: &FacilitatorRequest) -> Option<String> {
+    let requirements: serde_json::Value = serde_json::from_str(request.payment_requirements.get()).ok()?;
+    Some(requirements.pointer("/extra/feePayer")?.as_str()?.to_owned())
 }

@@ -118,7 +118,7 @@ impl Desk {
     /// Whether it settles payments on these terms, as far as is known.
     pub(super) fn takes(&self, presented: &Presented) -> bool {
         let (version, terms) = (presented.version.number(), &presented.terms);
-        let fee_payer = terms.extra.get("feePayer").filter(|fee_payer| !matches!(fee_payer, Value::Null));
+        let fee_payer = terms.extra.get("feePayer").and_then(Value::as_str);
         self.kinds.load().takes(version, &terms.network, presented.network_name(), fee_payer)
     }
 

@@ -5,7 +5,7 @@ use http::Method;
 use super::fixture::*;
 use super::*;
 use crate::facilitator::{FacilitatorError, Refusal, SettleOutcome, Unclear, Verdict};
-use crate::payment::testing::{Wallet, offer, read, usdc, usdc_on_solana, v2, weather};
+use crate::payment::testing::{SvmWallet, Wallet, offer, read, usdc, usdc_on_solana, v2, weather};
 use crate::payment::{Presented, State};
 use crate::pricing::{Kinds, OfferKey, SettleTiming};
 use crate::store::Record;
@@ -242,7 +242,8 @@ async fn a_payment_with_a_fee_payer_goes_to_whoever_has_it() {
     let kinds = Kinds::from_supported(&serde_json::from_value(other).unwrap(), &Kinds::unknown());
     pair.desks.all[0].learn(kinds);
     let foreign = offer(OfferKey::plan("nano"), [usdc_on_solana(10_000)]);
-    let presented = read(&v2(&foreign.terms[0], crate::payment::testing::solana(b"message")), &foreign).unwrap();
+    let presented =
+        read(&v2(&foreign.terms[0], SvmWallet::new(1).pay_by_program(&foreign.terms[0], 1)), &foreign).unwrap();
     let (_, desk) = pair.desks.verdict(&presented).await.unwrap();
     assert_eq!((&**desk.name(), pair.asked()), ("two", [0, 1]));
     pair.desks.all[1].failed();

@@ -183,6 +183,7 @@ pub(super) fn market(facilitator: Option<Arc<Script>>) -> Arc<Market> {
         prices,
         facilitators,
         chains: Chains::new(),
+        hinted: Vec::new(),
         risk,
         quote_ttl: QUOTE_TTL,
         key_prefix: "tg_live_".into(),

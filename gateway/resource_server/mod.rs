@@ -62,6 +62,7 @@ mod wallet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
@@ -88,7 +89,7 @@ pub use wallet::Holding;
 use crate::clock::{Clock, unix_seconds};
 use crate::context::ContextMint;
 use crate::money::Network;
-use crate::payment::{PaymentId, QuoteMint, Refused, Shortfall, Unproven};
+use crate::payment::{Hints, PaymentId, QuoteMint, Refused, Shortfall, Unproven};
 use crate::plans::{KeyId, KeyMint, OnRepurchase};
 use crate::pricing::PriceTable;
 use crate::screening::{Exceeded, Screening};
@@ -107,6 +108,8 @@ pub struct Market {
     pub facilitators: Desks,
     /// Who can be asked what became of a payment.
     pub chains: Chains,
+    /// Which of them are asked for recent blocks, to be named in challenges.
+    pub hinted: Vec<Network>,
     /// What is done about payments in doubt.
     pub risk: Risk,
     /// How long a quoted price holds after a reload.
@@ -159,6 +162,8 @@ pub struct ResourceServer {
     pub keys: KeyMint,
     /// Gives and recognises quotes.
     pub quotes: QuoteMint,
+    /// Recent blocks for challenges.
+    pub hints: ArcSwap<Hints>,
     /// Signs what upstreams are told.
     pub contexts: ContextMint,
     clock: Arc<dyn Clock>,
@@ -221,6 +226,7 @@ impl ResourceServer {
             accounts: Accounts::new(store),
             keys: KeyMint::new(&secret.keys),
             quotes: QuoteMint::new(&secret.quotes),
+            hints: ArcSwap::default(),
             contexts: ContextMint::new(&secret.contexts),
             clock,
             runtime,

@@ -2,7 +2,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::charge::{Turn, not_taken};
+use super::charge::{Turn, fee_payer, not_taken};
 use super::desk::Work;
 use super::recover::is_the_buyer;
 use super::resolve::is_voided_on_trust;
@@ -195,7 +195,6 @@ pub(super) fn buyer<'a>(
     receipt: &'a SettleResponse,
     request: &FacilitatorRequest,
 ) -> Option<&'a str> {
-    let requirements: serde_json::Value = serde_json::from_str(request.payment_requirements.get()).unwrap_or_default();
-    let fee_payer = requirements.pointer("/extra/feePayer").and_then(serde_json::Value::as_str);
-    signed.or(receipt.payer.as_deref()).filter(|buyer| fee_payer != Some(*buyer))
+    let fee_payer = fee_payer(request);
+    signed.or(receipt.payer.as_deref()).filter(|buyer| fee_payer.as_deref() != Some(*buyer))
 }

@@ -153,7 +153,9 @@ impl ResourceServer {
         let place = desk.place(Work::Waiting).await.map_err(busy)?;
         let payer = record.payer.as_deref().and_then(|payer| Address::parse(payer, &record.chain).ok());
         match place.settle(&record.request, &record.network).await {
-            SettleOutcome::Settled(receipt) if contradicts(payer.as_ref(), receipt.payer.as_deref(), &record.chain) => {
+            SettleOutcome::Settled(receipt)
+                if contradicts(payer.as_ref(), receipt.payer.as_deref(), &record.chain, &record.request) =>
+            {
                 Err(of_another_payer(receipt))
             }
             SettleOutcome::Settled(receipt) => Ok(receipt),

@@ -7,7 +7,7 @@ use http::Method;
 use super::fixture::{Shop, market, offer_of};
 use super::*;
 use crate::facilitator::Verdict;
-use crate::payment::testing::{elsewhere, header, offer, quoted, solana, usdc_on_solana};
+use crate::payment::testing::{SvmWallet, elsewhere, header, offer, quoted, usdc_on_solana};
 use crate::pricing::{Access, OfferKey, Route, SettleTiming, Terms};
 use crate::screening::{AddressList, Cap, Limit, Limits, Lists, Most, Rules};
 
@@ -32,10 +32,11 @@ fn selling(terms: Terms, settle: SettleTiming) -> Arc<Route> {
     Arc::new(Route { access: Access::PerCall(offer(key, [terms])), ..super::fixture::bare("/a", settle) })
 }
 
-/// Pays with a Solana transaction that the facilitator says is of `payer`.
+/// Pays with a wallet that is a program of Solana; the facilitator says that it is of `payer`.
 async fn pay(shop: &Shop, route: &Arc<Route>, number: u8, payer: Option<&str>) -> Result<Pass, Denial> {
     shop.facilitator.next_verdict(Ok(Verdict::Valid { payer: payer.map(str::to_owned) }));
-    let (offer, payload) = (offer_of(route), solana(format!("message{number}").as_bytes()));
+    let offer = offer_of(route);
+    let payload = SvmWallet::new(1).pay_by_program(&offer.terms[0], number);
     let payment = header(&quoted(&offer.terms[0], payload, &shop.quote(offer, number)));
     shop.admit(route, &Method::GET, &payment).await
 }
@@ -117,4 +118,50 @@ async fn money_that_may_have_moved_stays_counted() {
         let _ = shop.settle(*verified).await.unwrap_err();
     }
     assert!(matches!(pay(&shop, &route, 3, Some(UNLISTED)).await, Err(Denial::Exceeded(_))));
+}
+
+#[tokio::test]
+async fn a_payer_who_signed_for_the_money_is_screened_without_asking() {
+    let listed = SvmWallet::new(1);
+    let lists = AddressList::parse("ofac.txt", &listed.address().to_string()).unwrap();
+    let lists = Lists { deny: vec![Arc::new(lists)], ..Lists::default() };
+    let shop = open(Rules { lists, ..Rules::default() }).await;
+    let route = selling(usdc_on_solana(10_000), SettleTiming::Before);
+    for (wallet, is_refused) in [(listed, true), (SvmWallet::new(2), false)] {
+        let offer = offer_of(&route);
+        let payment = header(&quoted(&offer.terms[0], wallet.pay(&offer.terms[0], 1), &shop.quote(offer, 1)));
+        let admitted = shop.admit(&route, &Method::GET, &payment).await;
+        assert_eq!(matches!(admitted, Err(Denial::Forbidden(_))), is_refused, "{admitted:?}");
+    }
+    assert_eq!(shop.facilitator.calls(), (0, 1), "who pays stands in the transaction");
+}
+
+/// By the letter of the scheme the payer is who pays the fees. Taken for a contradiction, a payment that was made would be
+/// one in doubt.
+#[tokio::test]
+async fn a_facilitator_may_call_the_fee_payer_the_payer() {
+    use crate::facilitator::SettleOutcome;
+    use crate::payment::testing::{FEE_PAYER, OTHER_FEE_PAYER};
+    let (shop, wallet) = (open(Rules::default()).await, SvmWallet::new(1));
+    let route = selling(usdc_on_solana(10_000), SettleTiming::After);
+    let pay = async |number, named: &str| {
+        shop.facilitator.next_verdict(Ok(Verdict::Valid { payer: Some(named.to_owned()) }));
+        let (offer, payload) = (offer_of(&route), wallet.pay(&offer_of(&route).terms[0], number));
+        shop.admit(&route, &Method::GET, &header(&quoted(&offer.terms[0], payload, &shop.quote(offer, number)))).await
+    };
+    let Ok(Pass::Verified(verified)) = pay(1, FEE_PAYER).await else { panic!("not admitted") };
+    assert_eq!(verified.payer(), Some(&*wallet.address().to_string()));
+    let network = verified.presented().terms.network.to_string();
+    let named = |payer: &str| SettleResponse { payer: Some(payer.to_owned()), ..super::fixture::receipt(&network) };
+    shop.facilitator.next_outcome(SettleOutcome::Settled(named(FEE_PAYER)));
+    let settled = shop.settle(*verified).await.unwrap();
+    assert_eq!(settled.receipt.payer, Some(wallet.address().to_string()));
+    let other = pay(2, OTHER_FEE_PAYER).await;
+    assert!(
+        matches!(&other, Err(Denial::Shortfall(Shortfall::Payment(no))) if no.reason == "payer_mismatch"),
+        "{other:?}"
+    );
+    let Ok(Pass::Verified(verified)) = pay(3, &wallet.address().to_string()).await else { panic!("not admitted") };
+    shop.facilitator.next_outcome(SettleOutcome::Settled(named(OTHER_FEE_PAYER)));
+    assert!(matches!(shop.settle(*verified).await, Err(Denial::Unresolved(_))));
 }

@@ -79,7 +79,9 @@ impl ResourceServer {
         let presented = settling.presented();
         let (payer, network) = (presented.payer.as_ref(), &presented.terms.network);
         match outcome {
-            SettleOutcome::Settled(receipt) if contradicts(payer, receipt.payer.as_deref(), network) => {
+            SettleOutcome::Settled(receipt)
+                if contradicts(payer, receipt.payer.as_deref(), network, &presented.request) =>
+            {
                 self.unclear(market, settling, of_another_payer(receipt)).await
             }
             SettleOutcome::Settled(receipt) => match self.confirmed(market, presented, receipt).await {

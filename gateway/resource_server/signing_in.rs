@@ -12,7 +12,7 @@ use crate::chain::{Chain, ChainError, Sighting, Sought};
 use crate::facilitator::SettleOutcome;
 use crate::money::Address;
 use crate::payment::siwx::SignIn;
-use crate::payment::testing::{Wallet, header, offer, solana, usdc, usdc_on_solana, v1, v2};
+use crate::payment::testing::{SvmWallet, Wallet, header, offer, usdc, usdc_on_solana, v1, v2};
 use crate::plans::Units;
 use crate::pricing::{OfferKey, PlanOffer, SettleTiming, Unlisted};
 use crate::store::StoredResponse;
@@ -92,7 +92,19 @@ async fn a_payer_that_only_the_facilitator_knows_is_found_again() {
     let network = nano.offer.terms[1].network.to_string();
     let paid = SettleResponse { payer: Some(SOLANA.to_owned()), ..receipt(&network) };
     shop.facilitator.next_outcome(SettleOutcome::Settled(paid));
-    let sold = shop.buy(&nano, &header(&v2(&nano.offer.terms[1], solana(b"message")))).await.unwrap();
+    let by_program = SvmWallet::new(1).pay_by_program(&nano.offer.terms[1], 1);
+    let sold = shop.buy(&nano, &header(&v2(&nano.offer.terms[1], by_program))).await.unwrap();
+    assert_eq!((&*sold.subscription.chain, &*sold.subscription.payer), ("solana", SOLANA));
+    assert_eq!(shop.holds(&proof("solana_usual")).await.unwrap().key, Some(sold.key));
+}
+
+#[tokio::test]
+async fn a_wallet_of_solana_finds_what_it_bought() {
+    let nano = either("nano");
+    let shop = shop(std::slice::from_ref(&nano)).await;
+    // The wallet of the reference's proofs.
+    let paid = SvmWallet::new(0x21).pay(&nano.offer.terms[1], 1);
+    let sold = shop.buy(&nano, &header(&v2(&nano.offer.terms[1], paid))).await.unwrap();
     assert_eq!((&*sold.subscription.chain, &*sold.subscription.payer), ("solana", SOLANA));
     assert_eq!(shop.holds(&proof("solana_usual")).await.unwrap().key, Some(sold.key));
 }

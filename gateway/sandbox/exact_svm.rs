@@ -9,15 +9,9 @@ use sha2::{Digest as _, Sha256};
 
 use super::asked::{Asked, Refused, refused};
 use super::play_money::Transfer;
-use super::solana::{Instruction, Pubkey, Transaction, associated_token_account, pubkey};
+use crate::svm::{Pubkey, Transaction, Transfer as SvmTransfer, Unusual, associated_token_account, pubkey};
 use crate::x402::codec;
 
-const COMPUTE_BUDGET: &str = "ComputeBudget111111111111111111111111111111";
-const TOKEN_PROGRAMS: [&str; 2] =
-    ["TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA", "TokenzQdBNbLqP5VEhdkAS6EPFLC1PHnBqCXEpPxuEb"];
-const MEMO: &str = "MemoSq4gqABAXKb96qnH8TysNcWxMyWCqXgDLGmfcHr";
-/// Guards that some wallets put into every transaction.
-const LIGHTHOUSE: &str = "L2TExMFKdjpN9kozasaurPirfHy9P8sbXoAN1qA3S95";
 /// 5 lamports for a compute unit.
 const COMPUTE_PRICE_MICROLAMPORTS_MAX: u64 = 5_000_000;
 /// Why an instruction behind the transfer is not accepted, by its place.
@@ -31,15 +25,16 @@ const UNKNOWN_OPTIONAL: [&str; 4] = [
 /// Checks a payment, all but balance and repetition.
 pub(super) fn check(asked: &Asked, fee_payer: &SigningKey) -> Result<Transfer, Refused> {
     let ours = fee_payer.verifying_key().to_bytes();
-    let transaction = check_signed(asked, &ours).map_err(refused)?;
-    let transfer = check_layout(&transaction).map_err(refused)?;
-    let authority = transaction.account(transfer, 3).ok_or_else(|| refused(NO_TRANSFER))?;
-    let payer = bs58::encode(authority).into_string();
-    check_transfer(asked, &transaction, transfer, &ours)
+    let bytes = check_asked(asked, &ours).map_err(refused)?;
+    let transaction = Transaction::parse(&bytes).ok_or_else(|| refused(UNDECODABLE))?;
+    check_signed(&transaction, &ours).map_err(refused)?;
+    let transfer = transaction.message.transfer().map_err(|unusual| refused(reason(unusual)))?;
+    let payer = bs58::encode(transfer.authority).into_string();
+    check_transfer(asked, &transaction, &transfer, &ours)
         .and_then(|()| check_memos(asked, &transaction))
         .map_err(|reason| Refused { reason: reason.to_owned(), payer: payer.clone() })?;
     Ok(Transfer {
-        identity: format!("{} {:x?}", asked.network, Sha256::digest(&transaction.message).as_slice()),
+        identity: format!("{} {:x?}", asked.network, Sha256::digest(transaction.bytes).as_slice()),
         network: asked.network.clone(),
         asset: asked.asset.clone(),
         from: payer.clone(),
@@ -47,7 +42,7 @@ pub(super) fn check(asked: &Asked, fee_payer: &SigningKey) -> Result<Transfer, R
         amount: asked.amount,
         payer,
         // On Solana the fee payer's signature is the transaction's name.
-        transaction: bs58::encode(fee_payer.sign(&transaction.message).to_bytes()).into_string(),
+        transaction: bs58::encode(fee_payer.sign(transaction.bytes).to_bytes()).into_string(),
     })
 }
 
@@ -55,12 +50,10 @@ pub(super) fn check(asked: &Asked, fee_payer: &SigningKey) -> Result<Transfer, R
 pub(super) const SIMULATION_FAILED: &str = "invalid_exact_svm_transaction_simulation_failed";
 const NO_TRANSFER: &str = "invalid_exact_svm_payload_no_transfer_instruction";
 
-fn transaction(asked: &Asked) -> Option<Transaction> {
-    let base64 = asked.payload.get("transaction").and_then(Value::as_str)?;
-    Transaction::parse(&codec::decode_bytes(base64).ok()?)
-}
+const UNDECODABLE: &str = "invalid_exact_svm_payload_transaction_could_not_be_decoded";
 
-fn check_signed(asked: &Asked, ours: &Pubkey) -> Result<Transaction, &'static str> {
+/// What is asked must be about us; then the transaction's bytes are of interest.
+fn check_asked(asked: &Asked, ours: &Pubkey) -> Result<Vec<u8>, &'static str> {
     if asked.scheme != "exact" || asked.payer_scheme != "exact" {
         return Err("invalid_exact_svm_unsupported_scheme");
     }
@@ -71,96 +64,62 @@ fn check_signed(asked: &Asked, ours: &Pubkey) -> Result<Transaction, &'static st
     if pubkey(fee_payer).as_ref() != Some(ours) {
         return Err("invalid_exact_svm_fee_payer_not_managed_by_facilitator");
     }
-    let transaction = transaction(asked).ok_or("invalid_exact_svm_payload_transaction_could_not_be_decoded")?;
-    if transaction.accounts.first() != Some(ours) {
+    let base64 = asked.payload.get("transaction").and_then(Value::as_str).ok_or(UNDECODABLE)?;
+    codec::decode_bytes(base64).map_err(|_| UNDECODABLE)
+}
+
+fn check_signed(transaction: &Transaction<'_>, ours: &Pubkey) -> Result<(), &'static str> {
+    if transaction.message.fee_payer() != Some(ours) {
         return Err("invalid_exact_svm_fee_payer_mismatch");
     }
     if !transaction.is_signed_by_others() {
         return Err("invalid_exact_svm_payload_signature_invalid");
     }
-    Ok(transaction)
+    Ok(())
 }
 
-/// Finds the transfer among instructions that are all known.
-fn check_layout(transaction: &Transaction) -> Result<&Instruction, &'static str> {
-    let calls = |instruction: &Instruction, programs: &[&str]| {
-        let program = transaction.program(instruction);
-        program.is_some() && programs.iter().any(|known| pubkey(known).as_ref() == program)
-    };
-    let [limit, price, transfer, optional @ ..] = &*transaction.instructions else {
-        return Err("invalid_exact_svm_payload_transaction_instructions_length");
-    };
-    if optional.len() > UNKNOWN_OPTIONAL.len() {
-        return Err("invalid_exact_svm_payload_transaction_instructions_length");
+/// The reference's word for what does not fit the layout.
+fn reason(unusual: Unusual) -> &'static str {
+    match unusual {
+        Unusual::Length => "invalid_exact_svm_payload_transaction_instructions_length",
+        Unusual::ComputeLimit => "invalid_exact_svm_payload_transaction_instructions_compute_limit_instruction",
+        Unusual::ComputePrice => "invalid_exact_svm_payload_transaction_instructions_compute_price_instruction",
+        Unusual::NoTransfer => NO_TRANSFER,
+        Unusual::Optional(place) => UNKNOWN_OPTIONAL.get(place).unwrap_or(&NO_TRANSFER),
     }
-    if !calls(limit, &[COMPUTE_BUDGET]) || !matches!(&*limit.data, [2, _, _, _, _]) {
-        return Err("invalid_exact_svm_payload_transaction_instructions_compute_limit_instruction");
-    }
-    let micro_lamports = match &*price.data {
-        [3, rest @ ..] if calls(price, &[COMPUTE_BUDGET]) => rest.try_into().ok().map(u64::from_le_bytes),
-        _ => None,
-    };
-    match micro_lamports {
-        None => return Err("invalid_exact_svm_payload_transaction_instructions_compute_price_instruction"),
-        Some(price) if price > COMPUTE_PRICE_MICROLAMPORTS_MAX => {
-            return Err("invalid_exact_svm_payload_transaction_instructions_compute_price_instruction_too_high");
-        }
-        Some(_) => {}
-    }
-    if !calls(transfer, &TOKEN_PROGRAMS) || amount(transfer).is_none() {
-        return Err(NO_TRANSFER);
-    }
-    for (instruction, reason) in optional.iter().zip(UNKNOWN_OPTIONAL) {
-        if !calls(instruction, &[MEMO, LIGHTHOUSE]) {
-            return Err(reason);
-        }
-    }
-    Ok(transfer)
 }
 
-/// The amount of a `TransferChecked`: its number, an amount, and the token's decimals.
-fn amount(transfer: &Instruction) -> Option<u64> {
-    let (&[12], rest) = transfer.data.split_first_chunk::<1>()? else { return None };
-    let (amount, decimals) = rest.split_first_chunk::<8>()?;
-    (decimals.len() == 1).then_some(u64::from_le_bytes(*amount))
-}
-
-/// Accounts of a `TransferChecked`: source, mint, destination, authority.
 fn check_transfer(
     asked: &Asked,
-    transaction: &Transaction,
-    transfer: &Instruction,
+    transaction: &Transaction<'_>,
+    transfer: &SvmTransfer<'_>,
     fee_payer: &Pubkey,
 ) -> Result<(), &'static str> {
-    if transaction.account(transfer, 3) == Some(fee_payer) {
+    if transfer.compute_price > COMPUTE_PRICE_MICROLAMPORTS_MAX {
+        return Err("invalid_exact_svm_payload_transaction_instructions_compute_price_instruction_too_high");
+    }
+    if transfer.authority == fee_payer {
         return Err("invalid_exact_svm_payload_transaction_fee_payer_transferring_funds");
     }
     let mint = pubkey(&asked.asset).ok_or("invalid_payment_requirements")?;
-    if transaction.account(transfer, 1) != Some(&mint) {
+    if *transfer.mint != mint {
         return Err("invalid_exact_svm_payload_mint_mismatch");
     }
     let pay_to = pubkey(&asked.pay_to).ok_or("invalid_payment_requirements")?;
-    let ours = transaction.program(transfer).and_then(|program| associated_token_account(&pay_to, program, &mint));
-    if ours.is_none() || transaction.account(transfer, 2) != ours.as_ref() {
+    if associated_token_account(&pay_to, transfer.program, &mint).as_ref() != Some(transfer.destination) {
         return Err("invalid_exact_svm_payload_recipient_mismatch");
     }
-    if amount(transfer).map(u128::from) != Some(asked.amount.atomic()) {
+    if u128::from(transfer.amount) != asked.amount.atomic() {
         return Err("invalid_exact_svm_payload_amount_mismatch");
     }
     // The token program would refuse it in the simulation.
-    match transaction.account(transfer, 3).is_some_and(|authority| transaction.is_signer(authority)) {
-        true => Ok(()),
-        false => Err(SIMULATION_FAILED),
-    }
+    if transaction.message.is_signer(transfer.authority) { Ok(()) } else { Err(SIMULATION_FAILED) }
 }
 
-fn check_memos(asked: &Asked, transaction: &Transaction) -> Result<(), &'static str> {
+fn check_memos(asked: &Asked, transaction: &Transaction<'_>) -> Result<(), &'static str> {
     let Some(wanted) = asked.extra_text("memo") else { return Ok(()) };
-    let memo = pubkey(MEMO);
-    let is_memo = |instruction: &&Instruction| transaction.program(instruction) == memo.as_ref();
-    let memos: Vec<&Instruction> = transaction.instructions.iter().filter(is_memo).collect();
-    match &*memos {
-        [memo] if memo.data == wanted.as_bytes() => Ok(()),
+    match &*transaction.message.memos().collect::<Vec<_>>() {
+        [memo] if *memo == wanted.as_bytes() => Ok(()),
         [_] => Err("invalid_exact_svm_payload_memo_mismatch"),
         _ => Err("invalid_exact_svm_payload_memo_count"),
     }
@@ -238,12 +197,5 @@ mod tests {
         assert_eq!(verdict(&all, &with("08", 5), "10000"), "payload_transaction_instructions_length");
         assert_eq!(verdict(&all, &format!("02{LIMIT}{PRICE}00"), "10000"), "payload_transaction_instructions_length");
         assert_eq!(verdict(&all, &with("05", 1), "10000"), "payload_transaction_could_not_be_decoded");
-    }
-
-    #[test]
-    fn program_addresses_are_addresses() {
-        for program in [COMPUTE_BUDGET, MEMO, LIGHTHOUSE].into_iter().chain(TOKEN_PROGRAMS) {
-            assert!(pubkey(program).is_some(), "{program}");
-        }
     }
 }

@@ -25,7 +25,7 @@ mod exact_svm;
 mod facilitator;
 mod loopback;
 mod play_money;
-mod solana;
+mod svm_entry;
 #[cfg(test)]
 mod trial;
 mod upstream;

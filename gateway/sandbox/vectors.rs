@@ -10,9 +10,9 @@ use sha2::{Digest as _, Sha256};
 use super::SandboxFacilitator;
 use super::desk::Desk;
 use super::eip3009::{Domain, TransferWithAuthorization, number, sign, typed_data_digest};
-use super::solana::{Transaction, associated_token_account, pubkey};
 use crate::clock::ManualClock;
 use crate::money::Network;
+use crate::svm::{Transaction, associated_token_account, pubkey};
 use crate::x402::codec;
 
 /// The clock that the vectors were made with.
@@ -142,9 +142,10 @@ fn solana_layout_hash_and_token_accounts_are_the_references() {
     let text = |at: &str| vector.pointer(at).unwrap().as_str().unwrap();
     let bytes = codec::decode_bytes(text("/payment_payload/payload/transaction")).unwrap();
     let transaction = Transaction::parse(&bytes).unwrap();
-    assert_eq!(hex::encode(&transaction.message), text("/layout/message_hex"));
-    assert_eq!(codec::encode_bytes(&Sha256::digest(&transaction.message)), text("/layout/message_sha256_base64"));
-    let accounts: Vec<_> = transaction.accounts.iter().map(|account| bs58::encode(account).into_string()).collect();
+    assert_eq!(hex::encode(transaction.bytes), text("/layout/message_hex"));
+    assert_eq!(codec::encode_bytes(&Sha256::digest(transaction.bytes)), text("/layout/message_sha256_base64"));
+    let accounts: Vec<_> =
+        transaction.message.accounts.iter().map(|account| bs58::encode(account).into_string()).collect();
     assert_eq!(json!(accounts), vector["layout"]["static_accounts"]);
     assert_eq!(transaction.signatures[0], [0; 64]);
     assert_eq!(hex::encode(transaction.signatures[1]), text("/layout/signature_1_client_hex"));

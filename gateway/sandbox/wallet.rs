@@ -1,19 +1,24 @@
-//! A buyer's wallet for demos: one EVM key that answers a 402 with an EIP-3009 payment, as the reference client does.
+//! A buyer's wallet for demos: it answers a 402 with an EIP-3009 payment or a transaction of Solana, as the reference's
+//! clients do.
 
 use alloy_primitives::{B256, U256, hex};
+use ed25519_dalek::SigningKey;
 use secp256k1::{PublicKey, SecretKey};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::eip3009::{Domain, TransferWithAuthorization, account, sign, typed_data_digest};
+use super::svm_entry::SvmEntry;
 use crate::money::{Address, AtomicAmount, Family, Network};
+use crate::svm;
 use crate::x402::{codec, v2};
 
-/// A key to pay with. Debug output shows its address only.
+/// A key to pay with, on EVM networks and on Solana. Debug output shows its EVM address only.
 pub struct DemoWallet {
     key: SecretKey,
     address: alloy_primitives::Address,
+    solana: SigningKey,
 }
 
 /// Why nothing was signed.
@@ -28,8 +33,8 @@ pub enum WalletError {
     /// `PAYMENT-REQUIRED` cannot be read.
     #[error("the challenge {0}")]
     Challenge(String),
-    /// The challenge has nothing that an EVM key can pay by EIP-3009.
-    #[error("the challenge accepts no EIP-3009 payment")]
+    /// The challenge has nothing that can be paid by EIP-3009 or on Solana.
+    #[error("the challenge accepts no payment by EIP-3009 or on Solana")]
     NothingPayable,
 }
 
@@ -70,9 +75,10 @@ struct Payment<'a> {
 }
 
 #[derive(Serialize)]
-struct Payload {
-    authorization: Authorization,
-    signature: String,
+#[serde(untagged)]
+enum Payload {
+    Eip3009 { authorization: Authorization, signature: String },
+    Svm { transaction: String },
 }
 
 #[derive(Serialize)]
@@ -100,14 +106,20 @@ impl DemoWallet {
     /// # Errors
     /// [`WalletError::Key`].
     pub fn from_key(key: [u8; 32]) -> Result<Self, WalletError> {
+        let solana = SigningKey::from_bytes(&key);
         let key = SecretKey::from_secret_bytes(key).map_err(|_| WalletError::Key)?;
         let address = account(&PublicKey::from_secret_key(&key));
-        Ok(Self { key, address })
+        Ok(Self { key, address, solana })
     }
 
     /// Who pays, in EIP-55 spelling.
     pub fn address(&self) -> String {
         Address::Evm(self.address).to_string()
+    }
+
+    /// Who pays on Solana, in base58.
+    pub fn solana_address(&self) -> String {
+        svm::base58(&self.solana.verifying_key().to_bytes())
     }
 
     /// Pays the first entry of a `PAYMENT-REQUIRED` value that it can. `now` is in Unix seconds.
@@ -123,7 +135,7 @@ impl DemoWallet {
     /// Pays one entry of `accepts`, by its position. `now` is in Unix seconds.
     ///
     /// # Errors
-    /// [`WalletError`] if the challenge is unreadable, or the entry is not there or not for EIP-3009.
+    /// [`WalletError`] if the challenge is unreadable, or the entry is not there or of another kind.
     pub fn pay_entry(&self, payment_required: &[u8], position: usize, now: u64) -> Result<SignedPayment, WalletError> {
         self.sign(payment_required, Some(position), now, random()?.into())
     }
@@ -143,14 +155,24 @@ impl DemoWallet {
             None => challenge.accepts.iter().find_map(|accepted| payable(accepted)),
         }
         .ok_or(WalletError::NothingPayable)?;
-        let payload = self.authorize(&entry, now, nonce);
+        let payload = match &entry {
+            Entry::Evm(entry) => self.authorize(entry, now, nonce),
+            Entry::Svm(entry) => Payload::Svm { transaction: entry.sign(&self.solana, nonce.0)? },
+        };
         let Challenge { resource, extensions, .. } = challenge;
         let payment = Payment { x402_version: 2, payload, resource, accepted, extensions };
-        let pay_to = Address::Evm(entry.pay_to);
-        Ok(SignedPayment { header: codec::encode(&payment), amount: entry.amount, network: entry.network, pay_to })
+        let header = codec::encode(&payment);
+        Ok(match entry {
+            Entry::Evm(EvmEntry { amount, network, pay_to, .. }) => {
+                SignedPayment { header, amount, network, pay_to: Address::Evm(pay_to) }
+            }
+            Entry::Svm(SvmEntry { amount, network, pay_to, .. }) => {
+                SignedPayment { header, amount, network, pay_to: Address::Text(pay_to.into()) }
+            }
+        })
     }
 
-    fn authorize(&self, entry: &Entry, now: u64, nonce: B256) -> Payload {
+    fn authorize(&self, entry: &EvmEntry, now: u64, nonce: B256) -> Payload {
         let message = TransferWithAuthorization {
             from: self.address,
             to: entry.pay_to,
@@ -166,7 +188,7 @@ impl DemoWallet {
             contract: entry.asset,
         };
         let signature = sign(typed_data_digest(&message, domain), &self.key);
-        Payload {
+        Payload::Eip3009 {
             authorization: Authorization {
                 from: self.address(),
                 to: Address::Evm(message.to).to_string(),
@@ -187,7 +209,12 @@ impl std::fmt::Debug for DemoWallet {
 }
 
 /// An entry of `accepts` that can be paid.
-struct Entry {
+enum Entry {
+    Evm(EvmEntry),
+    Svm(SvmEntry),
+}
+
+struct EvmEntry {
     network: Network,
     chain_id: u64,
     asset: alloy_primitives::Address,
@@ -202,7 +229,16 @@ impl Entry {
     fn parse(accepted: &RawValue) -> Option<Self> {
         let terms: v2::PaymentRequirements = serde_json::from_str(accepted.get()).ok()?;
         let network = Network::parse(&terms.network).ok()?;
-        let Family::Evm(chain_id) = network.family() else { return None };
+        match network.family() {
+            Family::Evm(chain_id) => EvmEntry::parse(&terms, network, chain_id).map(Self::Evm),
+            Family::Solana => SvmEntry::parse(&terms, &network).map(Self::Svm),
+            Family::Other => None,
+        }
+    }
+}
+
+impl EvmEntry {
+    fn parse(terms: &v2::PaymentRequirements, network: Network, chain_id: u64) -> Option<Self> {
         let extra = |name: &str| terms.extra.get(name).and_then(Value::as_str).map(str::to_owned);
         if terms.scheme != "exact" || extra("assetTransferMethod").is_some_and(|method| method != "eip3009") {
             return None;
@@ -255,6 +291,25 @@ mod tests {
     }
 
     #[test]
+    fn a_payment_on_solana_is_byte_for_byte_the_reference_clients() {
+        let reference = vector("v2-svm-payment");
+        let wallet = DemoWallet::from_key([0x33; 32]).unwrap();
+        assert_eq!(wallet.solana_address(), reference["client"]);
+        let pay = |extra: &Value| {
+            let mut json = vector("v2-challenge")["payment_required"].clone();
+            json["accepts"] = serde_json::json!([reference["requirements"]]);
+            json["accepts"][0]["extra"] = extra.clone();
+            let header = wallet.pay(&challenge(&json), NOW)?.header;
+            Ok::<Value, WalletError>(serde_json::from_str(&codec::decode(header.as_bytes()).unwrap()).unwrap())
+        };
+        let extra = &reference["requirements"]["extra"];
+        assert_eq!(pay(extra).unwrap(), reference["payment_payload"]);
+        let without_memo = serde_json::json!({"feePayer": extra["feePayer"]});
+        assert_ne!(pay(&without_memo).unwrap()["payload"], pay(&without_memo).unwrap()["payload"]);
+        assert!(matches!(pay(&serde_json::json!({})), Err(WalletError::NothingPayable)));
+    }
+
+    #[test]
     fn what_is_echoed_is_echoed_verbatim() {
         let accepted = r#"{"scheme":"exact","network":"eip155:8453","amount":"1","asset":"0x833589fCD6eDb6E08f4c7C32D4f71b54bdA02913","payTo":"0x1563915e194d8cfba1943570603f7606a3115508","maxTimeoutSeconds":60,"extra":{"version":"2","name":"USD Coin","quote":"q","n":1.50}}"#;
         let resource = r#"{"url":"https://api.example.com/","tags":[ ]}"#;
@@ -271,8 +326,9 @@ mod tests {
     }
 
     #[test]
-    fn what_an_evm_key_cannot_pay_is_not_signed() {
+    fn what_cannot_be_paid_is_not_signed() {
         let mut json = vector("v2-challenge")["payment_required"].clone();
+        json["accepts"][1]["extra"]["feePayer"] = "nobody".into();
         assert!(matches!(wallet().pay_entry(&challenge(&json), 1, NOW), Err(WalletError::NothingPayable)));
         assert!(matches!(wallet().pay_entry(&challenge(&json), 9, NOW), Err(WalletError::NothingPayable)));
         json["accepts"][0]["extra"]["assetTransferMethod"] = "permit2".into();

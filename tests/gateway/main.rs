@@ -46,6 +46,7 @@ mod secrets;
 mod secure;
 mod slow;
 mod smuggling;
+mod solana;
 mod steering;
 mod stopping;
 mod streaming;

@@ -1,7 +1,7 @@
 //! What a 402 carries.
 
 use serde_json::Value;
-use tollgate::payment::{Challenge, Refused, Shortfall, Unserved};
+use tollgate::payment::{Challenge, Hints, Refused, Shortfall, Unserved};
 use tollgate::pricing::{PriceTable, Router, Unlisted};
 use tollgate::x402::codec;
 
@@ -17,7 +17,8 @@ fn challenge(shortfall: &Shortfall) -> Challenge {
     };
     let resource = "https://api.example.com/v1/weather/oslo";
     let timestamp = "2026-01-01T00:00:00.000Z";
-    let request = Unserved { resource, shortfall, plans: false, table: &table, now: NOW, timestamp };
+    let (table, hints) = (&table, &Hints::default());
+    let request = Unserved { resource, shortfall, plans: false, table, hints, now: NOW, timestamp };
     Challenge::of_offer(&challenge_offer(), request, &mint(), [3; 8])
 }
 

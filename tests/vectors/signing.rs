@@ -67,3 +67,10 @@ pub(crate) fn sign(authorization: &Value) -> String {
     let (recovery, rs) = signature.serialize_compact();
     format!("{}{:02x}", hex::encode_prefixed(rs), 27 + recovery.to_u8())
 }
+
+/// The Solana wallet of the vectors: a transaction with this message, which the fee payer has not signed yet, in base64.
+pub(crate) fn solana_transaction(message: &[u8]) -> String {
+    use ed25519_dalek::Signer as _;
+    let signature = ed25519_dalek::SigningKey::from_bytes(&[0x33; 32]).sign(message).to_bytes();
+    tollgate::x402::codec::encode_bytes(&[&[2], [0; 64].as_slice(), &signature, message].concat())
+}

@@ -1,7 +1,8 @@
-//! The reference facilitator's verdicts on edited EIP-3009 payments, against what we find out without asking it.
+//! The reference facilitator's verdicts on edited EIP-3009 and Solana payments, against what we find out without asking it.
 
 use serde_json::{Value, json};
 use tollgate::payment::{Presented, Refused};
+use tollgate::x402::codec;
 
 use crate::file::{NOW, cases, header, offer, read, terms, text, vector, without};
 use crate::signing;
@@ -81,6 +82,57 @@ fn eip3009_verdicts_are_the_references_or_differ_by_name() {
                 (unchanged.payer.as_ref().unwrap().to_string(), &unchanged.id),
                 "{case}"
             );
+        }
+    }
+}
+
+/// Reads the Solana payment with one of the edits; the terms that it edits are ours, and the client has echoed them.
+fn judged_on_solana(case: &str) -> Result<Presented, Refused> {
+    let vector = vector("v2-svm-payment");
+    let (mut payment, mut ours) = (vector["payment_payload"].clone(), vector["requirements"].clone());
+    let transaction = codec::decode_bytes(&text(&payment, "/payload/transaction")).unwrap();
+    let mut flip = |at: usize| {
+        let mut bytes = transaction.clone();
+        bytes[at] ^= 1;
+        payment["payload"]["transaction"] = codec::encode_bytes(&bytes).into();
+    };
+    match case {
+        "unchanged" => {}
+        "requirements.amount 10001" => ours["amount"] = "10001".into(),
+        "requirements.payTo = client wallet" => ours["payTo"] = vector["client"].clone(),
+        "requirements.asset = devnet USDC mint" => {
+            ours["asset"] = "4zMMC9srt5Ri5X14GAgXhaHii3GnPAEERYPJgZJDncDU".into();
+        }
+        "extra.memo differs" => ours["extra"]["memo"] = "inv-0002".into(),
+        "extra.feePayer not managed" => ours["extra"]["feePayer"] = vector["client"].clone(),
+        "one bit of the client signature flipped" => flip(1 + 64 + 5),
+        "one bit of the transfer amount flipped (message no longer matches the signature)" => {
+            let transfer = alloy_primitives::hex::decode("0c102700000000000006").unwrap();
+            flip(transaction.windows(transfer.len()).position(|window| window == transfer).unwrap() + 1);
+        }
+        "extra.recentBlockhash removed from requirements" => ours["extra"] = without(&ours["extra"], "recentBlockhash"),
+        other => panic!("unknown case {other}"),
+    }
+    payment["accepted"] = ours.clone();
+    read(&header(&payment), &offer([terms(&ours, None)]), 0)
+}
+
+#[test]
+fn solana_verdicts_are_the_references_or_differ_by_name() {
+    let vector = vector("v2-svm-payment");
+    let cases = vector["facilitator_verdicts"].as_array().unwrap();
+    assert_eq!(cases.len(), 9);
+    for verdict in cases {
+        let case = text(verdict, "/case");
+        let judged = judged_on_solana(&case);
+        let expected = match &*case {
+            // The facilitator knows its own keys. We know our terms, and the transaction has another fee payer.
+            "extra.feePayer not managed" => Some("invalid_exact_svm_fee_payer_mismatch"),
+            _ => verdict["invalidReason"].as_str(),
+        };
+        assert_eq!(judged.as_ref().err().map(|refused| &*refused.reason), expected, "{case}");
+        if let Ok(presented) = judged {
+            assert_eq!(presented.payer.unwrap().to_string(), text(verdict, "/payer"), "{case}");
         }
     }
 }

@@ -15,14 +15,15 @@ use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 use self::message::Message;
-use super::authorization::message as message_of;
 use super::rpc::Rpc;
-use super::{Authorization, Chain, ChainError, SLACK, Sighting, Sought};
+use super::{Authorization, Block, Chain, ChainError, SLACK, Sighting, Sought};
 use crate::clock::unix_seconds;
 use crate::money::{Address, Network};
+use crate::svm::{pubkey, signed_bytes};
 use crate::x402::codec;
 
 const BLOCK_TIME: &str = "getBlockTime";
+const NEWEST_BLOCK: &str = "getLatestBlockhash";
 const TRANSACTION: &str = "getTransaction";
 /// How many signatures a server gives at once.
 const PAGE: usize = 1000;
@@ -56,6 +57,18 @@ struct Validity {
 #[derive(Deserialize)]
 struct Context {
     slot: u64,
+}
+
+#[derive(Deserialize)]
+struct Newest {
+    value: NewestBlock,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct NewestBlock {
+    blockhash: String,
+    last_valid_block_height: u64,
 }
 
 /// A transaction of an account.
@@ -190,7 +203,7 @@ impl Transaction {
         let bytes = codec::decode_bytes(text).ok().filter(|_| encoding == "base64");
         let bytes = bytes.ok_or_else(|| nonsense("it is not in base64"))?;
         // Another transaction of the account may have more signatures than a payment can: then it is not the one.
-        if message_of(&bytes) != Some(message) {
+        if signed_bytes(&bytes) != Some(message) {
             return Ok(None);
         }
         let signature = signature.to_owned();
@@ -224,6 +237,19 @@ impl Chain for Solana {
         match self.find(&message, bytes, since, slot).await? {
             Some(sighting) => Ok(sighting),
             None => unseen,
+        }
+    }
+
+    async fn newest_block(&self) -> Result<Block, ChainError> {
+        self.check_chain().await?;
+        // As the reference's server asks: a finalized block would be half its life old.
+        let params = json!([{"commitment": "confirmed"}]);
+        let Newest { value: NewestBlock { blockhash, last_valid_block_height } } =
+            self.rpc.call(NEWEST_BLOCK, params).await?;
+        // It goes to strangers, who sign it.
+        match pubkey(&blockhash) {
+            Some(_) => Ok(Block { hash: blockhash, last_valid_height: last_valid_block_height }),
+            None => Err(ChainError::nonsense(NEWEST_BLOCK, "its hash is not 32 bytes of base58")),
         }
     }
 

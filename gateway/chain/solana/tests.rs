@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::Solana;
 use crate::chain::rpc::Rpc;
 use crate::chain::scripted::{Reply, Scripted};
-use crate::chain::{Authorization, Chain as _, ChainError, Sighting, Sought};
+use crate::chain::{Authorization, Block, Chain as _, ChainError, Sighting, Sought};
 use crate::money::{Address, AtomicAmount, Network};
 use crate::x402::codec;
 
@@ -23,9 +23,9 @@ pub(super) fn base58(byte: u8) -> String {
 
 /// A message whose first instruction is for `program`; its accounts are ones, twos and threes.
 pub(super) fn message(signers: u8, versioned: bool, program: [u8; 32]) -> Vec<u8> {
-    let version: &[u8] = if versioned { &[0x80] } else { &[] };
+    let (version, tables): (&[u8], &[u8]) = if versioned { (&[0x80], &[0]) } else { (&[], &[]) };
     let accounts = [[1; 32], [2; 32], [3; 32], program].concat();
-    [version, &[signers, 0, 1, 4], &accounts, &[7; 32], &[1, 3, 0, 0, 0]].concat()
+    [version, &[signers, 0, 1, 4], &accounts, &[7; 32], &[1, 3, 0, 0], tables].concat()
 }
 
 fn payment() -> Vec<u8> {
@@ -154,6 +154,38 @@ fn spent(number: u64) -> Sighting {
 
 fn other() -> Vec<u8> {
     message(2, true, [8; 32])
+}
+
+async fn newest(result: Value) -> Result<Block, ChainError> {
+    let server = Scripted::start(move |method, params| match method {
+        "getGenesisHash" => Reply::Result(MAINNET.into()),
+        "getLatestBlockhash" => {
+            assert_eq!(*params, json!([{"commitment": "confirmed"}]));
+            Reply::Result(result.clone())
+        }
+        other => panic!("{other} is not asked for"),
+    });
+    solana(&server.await).newest_block().await
+}
+
+#[tokio::test]
+async fn the_newest_block_is_the_one_of_this_cluster() {
+    let block = |hash: &str, height: Value| json!({"context": {"slot": 1}, "value": {"blockhash": hash, "lastValidBlockHeight": height}});
+    let good = newest(block(&base58(7), json!(3_090))).await;
+    assert_eq!(good, Ok(Block { hash: base58(7), last_valid_height: 3_090 }));
+    for bad in [
+        block("", json!(1)),
+        block("\",\"feePayer\":\"", json!(1)),
+        block(&base58(7), json!("1")),
+        block(&base58(7), json!(-1)),
+        json!(null),
+        json!({"value": null}),
+    ] {
+        assert!(matches!(newest(bad.clone()).await, Err(ChainError::Nonsense { .. })), "{bad}");
+    }
+    let foreign = Scripted::start(|_, _| Reply::Result(base58(1).into())).await;
+    assert!(matches!(solana(&foreign).newest_block().await, Err(ChainError::OtherChain { .. })));
+    assert_eq!(foreign.methods(), ["getGenesisHash"]);
 }
 
 #[tokio::test]

@@ -22,6 +22,10 @@ const QUOTE_BYTES: usize = 52;
 const TIMING_BYTES: usize = 28;
 /// A fee payer in `extra`, with its name.
 const FEE_PAYER_BYTES: usize = 60;
+/// A memo in `extra`, with its name, but for the operator's text.
+const MEMO_BYTES: usize = 28;
+/// A recent block in `extra`, with the names of its two members.
+const HINT_BYTES: usize = 112;
 /// The extensions in the challenge of a plan (how to sign in, how to name a payment), but for what follows.
 const EXTENSIONS_BYTES: usize = 560;
 /// A network that a wallet may sign in on, but for its name.
@@ -83,7 +87,9 @@ fn entry(receiver: &Receiver, price: &Price) -> Option<usize> {
     let terms = Terms::new(network, asset, amount, pay_to, seconds, None, Map::new());
     let json = serde_json::to_vec(&terms.requirements()).unwrap_or_default();
     let fee_payer = if receiver.needs_fee_payer() { FEE_PAYER_BYTES } else { 0 };
-    Some(json.len() + QUOTE_BYTES + fee_payer)
+    let memo = receiver.memo.as_ref().map_or(0, |memo| MEMO_BYTES + json_bytes(&[memo]));
+    let hint = if receiver.blockhash_hints { HINT_BYTES } else { 0 };
+    Some(json.len() + QUOTE_BYTES + fee_payer + memo + hint)
 }
 
 /// A plan's content in `extra`, with its name.

@@ -1,6 +1,7 @@
 //! `[pay_to]` and `[networks.NAME]`: who gets the money, where, and in what.
 
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::quantity::duration;
@@ -12,9 +13,12 @@ use crate::config::{Receiver, Secret};
 use crate::money::{Address, Asset, Family, Network, TransferMethod};
 use crate::x402::networks::{self, KnownNetwork, NETWORKS};
 
-const NETWORK_KEYS: &[&str] = &["asset", "max_timeout", "rpc_url", "allow_http", "confirm_settlements"];
+const NETWORK_KEYS: &[&str] =
+    &["asset", "max_timeout", "rpc_url", "allow_http", "confirm_settlements", "memo", "blockhash_hints"];
 const TIMEOUTS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
 const USUAL_TIMEOUT_SECONDS: u64 = 60;
+/// Clients take memos of up to 256 bytes, of which a slash and sixteen digits are each challenge's own.
+const MEMO_BYTES_MAX: usize = 256 - 17;
 
 /// The receivers of a file.
 pub(super) struct Receivers {
@@ -100,6 +104,8 @@ fn check_one(receiver: &Named<'_>, settings: Option<&Named<'_>>, around: &Surrou
     let rpc_url = section.as_ref().and_then(|section| rpc_url(section, &receiver.network, around));
     let confirm = section.as_ref().and_then(|section| section.field("confirm_settlements"));
     let confirm = confirm.filter(|field| field.flag() == Some(true));
+    let memo = section.as_ref().and_then(|section| memo(section, &receiver.network));
+    let blockhash_hints = section.as_ref().is_some_and(|section| blockhash_hints(section, &receiver.network));
     let pay_to = address(&receiver.field, &receiver.network);
     let asset = section.as_ref().and_then(|section| section.field("asset"));
     let assets = match (asset, receiver.known) {
@@ -132,7 +138,38 @@ fn check_one(receiver: &Named<'_>, settings: Option<&Named<'_>>, around: &Surrou
         max_timeout_seconds: timeout,
         rpc_url,
         confirm_settlements: confirm.is_some(),
+        memo,
+        blockhash_hints,
     })
+}
+
+/// What the memos of payments begin with.
+fn memo(section: &Section<'_>, network: &Network) -> Option<Arc<str>> {
+    let field = section.field("memo")?;
+    let text = field.text("a text like \"shop-7\"")?;
+    let wrong = match text.chars().find(|c| c.is_control()) {
+        _ if network.family() != Family::Solana => "is of no use here, only Solana's payments have one".to_owned(),
+        _ if text.is_empty() => "is empty, a text like \"shop-7\" would be right".to_owned(),
+        _ if text.len() > MEMO_BYTES_MAX => {
+            format!("is of {} bytes, at most {MEMO_BYTES_MAX} would be right", text.len())
+        }
+        Some(control) => format!("has {control:?} in it, one line of text would be right"),
+        None => return Some(text.into()),
+    };
+    field.wrong(wrong);
+    None
+}
+
+/// Whether challenges name a recent block.
+fn blockhash_hints(section: &Section<'_>, network: &Network) -> bool {
+    let Some(field) = section.field("blockhash_hints") else { return false };
+    let is_wanted = field.flag().unwrap_or(false);
+    if is_wanted && network.family() != Family::Solana {
+        field.wrong("is of no use here, only Solana's payments name a block");
+    } else if is_wanted && section.field("rpc_url").is_none() {
+        field.wrong("needs to ask somebody: rpc_url beside it would be right");
+    }
+    is_wanted
 }
 
 /// The chain's RPC server. Its URL is a secret, as many providers put a key into it: no report shows it.

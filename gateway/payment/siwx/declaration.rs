@@ -48,7 +48,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use crate::payment::testing::{NOW, elsewhere, mint, offer, usdc, usdc_by_permit2, usdc_on_solana, weather};
-    use crate::payment::{Challenge, Shortfall, Unserved};
+    use crate::payment::{Challenge, Hints, Shortfall, Unserved};
     use crate::pricing::{Offer, OfferKey, PriceTable, Router, Unlisted};
     use crate::x402::codec;
 
@@ -63,7 +63,8 @@ mod tests {
             public_url: "https://api.example.com".into(),
         };
         let (shortfall, timestamp) = (&Shortfall::MissingCredentials, "2026-01-01T00:00:00.000Z");
-        let request = Unserved { resource: URL, shortfall, plans: false, table: &table, now: NOW, timestamp };
+        let (table, hints) = (&table, &Hints::default());
+        let request = Unserved { resource: URL, shortfall, plans: false, table, hints, now: NOW, timestamp };
         let header = Challenge::of_offer(offer, request, &mint(), [random; 8]).header.unwrap();
         let required: Value = serde_json::from_str(&codec::decode(header.as_bytes()).unwrap()).unwrap();
         required["extensions"].clone()

@@ -4,8 +4,12 @@ use serde_json::{Value, json};
 
 use super::server::{Heard, Journal, Reply, Server};
 
-/// The only network that the tests pay on.
+/// The network that most tests pay on.
 pub(crate) const NETWORK: &str = "eip155:8453";
+/// The one that the others pay on, and who pays the fees there.
+pub(crate) const SOLANA: &str = "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp";
+pub(crate) const FEE_PAYER: &str = "FVdnakemjhcemfWUgNR2AERbk5Pog7zJ1UF2LjbocBUj";
+pub(crate) const OTHER_FEE_PAYER: &str = "EMtq5F54UxgEwYx1bmZpRJXNodBPPqjFekwQZNjpzH3w";
 
 /// A double of `/verify`, `/settle` and `/supported`.
 #[derive(Debug)]
@@ -46,6 +50,11 @@ impl Facilitator {
         });
     }
 
+    /// From now on, answers everything so.
+    pub(crate) fn answers(&self, answer: impl FnMut(&Heard) -> Reply + Send + 'static) {
+        self.0.answers(answer);
+    }
+
     /// From now on, says yes again.
     pub(crate) fn heals(&self) {
         self.0.answers(good);
@@ -71,14 +80,19 @@ pub(crate) fn good(heard: &Heard) -> Reply {
     match heard.target() {
         "/verify" => Reply::json(200, &json!({ "isValid": true, "payer": payer(heard) })),
         "/settle" => Reply::json(200, &receipt(heard)),
-        _ => Reply::json(
-            200,
-            &json!({ "kinds": [
-            { "x402Version": 2, "scheme": "exact", "network": NETWORK },
-            { "x402Version": 1, "scheme": "exact", "network": "base" },
-        ] }),
-        ),
+        _ => supported(),
     }
+}
+
+fn supported() -> Reply {
+    let extra = json!({ "feePayer": FEE_PAYER });
+    let kinds = json!([
+        { "x402Version": 2, "scheme": "exact", "network": NETWORK },
+        { "x402Version": 1, "scheme": "exact", "network": "base" },
+        { "x402Version": 2, "scheme": "exact", "network": SOLANA, "extra": extra },
+        { "x402Version": 1, "scheme": "exact", "network": "solana", "extra": extra },
+    ]);
+    Reply::json(200, &json!({ "kinds": kinds, "signers": { "solana:*": [FEE_PAYER, OTHER_FEE_PAYER] } }))
 }
 
 /// The receipt of a settlement that went well.
