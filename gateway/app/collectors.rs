@@ -147,7 +147,7 @@ async fn keep_asking(facilitator: Arc<dyn Facilitator>, desk: Arc<Desk>, turned:
         let until = tokio::time::Instant::now() + wait;
         while tokio::time::Instant::now() < until {
             tokio::time::sleep(ASK_FAILING.min(wait)).await;
-            if desk.is_failing() {
+            if desk.is_failing() || desk.is_doubted() {
                 break;
             }
         }

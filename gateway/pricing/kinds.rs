@@ -122,7 +122,7 @@ impl Kinds {
     }
 
     /// Whether somebody may settle there who has not said so yet.
-    fn may_settle(&self, network: &Network) -> bool {
+    pub fn may_settle(&self, network: &Network) -> bool {
         self.unheard.iter().any(|reach| reach.covers(network))
     }
 

@@ -4,6 +4,7 @@
 //! payments cannot take what honest buyers are owed.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -13,6 +14,7 @@ use tokio::time::Instant;
 
 use super::Denial;
 use crate::facilitator::{Breaker, Facilitator, FacilitatorError, Health, SettleOutcome, Verdict, is_its_own_trouble};
+use crate::money::Network;
 use crate::payment::Presented;
 use crate::pricing::{Kinds, Reach};
 use crate::x402::facilitator::FacilitatorRequest;
@@ -44,6 +46,8 @@ pub struct Desk {
     facilitator: Arc<dyn Facilitator>,
     kinds: ArcSwap<Kinds>,
     breaker: Breaker,
+    /// Whether its last word on what it settles is doubted.
+    doubted: AtomicBool,
     /// Told when the facilitator fails, and when it works again.
     turned: Arc<Notify>,
     /// Half of them: what hangs in a settlement keeps nobody from being checked.
@@ -74,7 +78,17 @@ impl Desk {
         let (checks, settlements, reserved) = (places(2), places(4), places(4));
         let kinds = ArcSwap::from_pointee(Kinds::unheard(settings.reach.clone()));
         let breaker = Breaker::default();
-        Self { settings, facilitator, kinds, breaker, turned, checks, settlements, reserved }
+        Self {
+            settings,
+            facilitator,
+            kinds,
+            breaker,
+            doubted: AtomicBool::new(false),
+            turned,
+            checks,
+            settlements,
+            reserved,
+        }
     }
 
     /// What it was made of.
@@ -117,9 +131,18 @@ impl Desk {
 
     /// Whether it settles payments on these terms, as far as is known.
     pub(super) fn takes(&self, presented: &Presented) -> bool {
-        let (version, terms) = (presented.version.number(), &presented.terms);
-        let fee_payer = terms.extra.get("feePayer").and_then(Value::as_str);
-        self.kinds.load().takes(version, &terms.network, presented.network_name(), fee_payer)
+        let (version, network) = (presented.version.number(), &presented.terms.network);
+        self.kinds.load().takes(version, network, presented.network_name(), fee_payer(presented))
+    }
+
+    /// Whether it may yet say that it settles there.
+    pub(super) fn may_settle(&self, network: &Network) -> bool {
+        self.kinds.load().may_settle(network)
+    }
+
+    /// Whether what it said it settles was contradicted since it was asked the last time.
+    pub fn is_doubted(&self) -> bool {
+        self.doubted.swap(false, Ordering::Relaxed)
     }
 
     /// Waits for a place.
@@ -167,6 +190,11 @@ impl Place<'_> {
         desk.breaker.asked(began);
         let verdict = desk.facilitator.verify(request).await;
         let is_slow = desk.settings.latency_budget.is_some_and(|budget| began.elapsed() > budget);
+        if let Ok(Verdict::Refused(refusal)) = &verdict
+            && refusal.reason.contains("fee_payer_not_managed")
+        {
+            desk.doubted.store(true, Ordering::Relaxed);
+        }
         match &verdict {
             Ok(Verdict::Refused(refusal)) if is_its_own_trouble(&refusal.reason) => desk.failed(),
             Ok(_) if is_slow => desk.failed(),
@@ -189,6 +217,11 @@ impl Place<'_> {
         }
         outcome
     }
+}
+
+/// Who pays the fees of a payment, where that must be known.
+pub(super) fn fee_payer(presented: &Presented) -> Option<&str> {
+    presented.terms.extra.get("feePayer").and_then(Value::as_str)
 }
 
 /// By the runtime's clock, which tests can stop.

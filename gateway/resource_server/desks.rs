@@ -11,9 +11,10 @@ use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep_until};
 
 use super::Denial;
-use super::desk::{Desk, Work};
+use super::charge::not_taken;
+use super::desk::{Desk, Work, fee_payer};
 use crate::facilitator::{FacilitatorError, Health, Refusal, Verdict, is_its_own_trouble};
-use crate::payment::{PaymentId, Presented};
+use crate::payment::{PaymentId, Presented, Refused};
 use crate::store::Record;
 
 /// The facilitators of a configuration.
@@ -27,6 +28,9 @@ pub struct Desks {
     pub hedge_after: Option<Duration>,
 }
 
+/// The reason that facilitators give.
+const FEE_PAYER_GONE: &str = "invalid_exact_svm_fee_payer_not_managed_by_facilitator";
+
 /// Why a facilitator that was asked gave no verdict.
 enum Silence {
     Failed(FacilitatorError),
@@ -39,11 +43,19 @@ impl Desks {
     /// A verdict on a payment, and whose it is. Dropping the future has no effect on any money.
     ///
     /// # Errors
-    /// [`Denial::NoVerdict`] if nobody gives one in time.
+    /// [`Denial::NoVerdict`] if nobody gives one in time, and a refusal if nobody can settle it, as far as all have said.
     pub(super) async fn verdict(&self, presented: &Presented) -> Result<(Verdict, Arc<Desk>), Denial> {
+        let network = &presented.terms.network;
+        let queue = self.queue(presented);
+        if queue.is_empty() && fee_payer(presented).is_some() && !self.all.iter().any(|desk| desk.may_settle(network)) {
+            return Err(not_taken(Refused::new(
+                FEE_PAYER_GONE,
+                "nobody signs for its fee payer any more: sign a new one",
+            )));
+        }
         let until = Instant::now() + self.verify_budget;
         let mut hedge_at = self.hedge_after.map(|after| Instant::now() + after);
-        let mut waiting = self.queue(presented).into_iter();
+        let mut waiting = queue.into_iter();
         let (mut asked, mut pending) = (FuturesUnordered::new(), Vec::new());
         let mut troubled = None;
         let mut denial = Denial::NoVerdict("facilitator_unavailable");

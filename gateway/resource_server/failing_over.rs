@@ -234,7 +234,7 @@ async fn those_of_one_order_get_payments_by_their_weight() {
 /// A transaction is good only with the signature of the one whose fee payer it names.
 #[tokio::test]
 async fn a_payment_with_a_fee_payer_goes_to_whoever_has_it() {
-    let pair = Pair::new([1, 2]);
+    let mut pair = Pair::new([1, 2]);
     let other = serde_json::json!({ "kinds": [
         { "x402Version": 2, "scheme": "exact", "network": usdc_on_solana(1).network.caip2(),
           "extra": { "feePayer": "2btLJAAb1S3x6hZYdVyAePjqtQYi2ZBSRGy4569RZu8h" } },
@@ -250,4 +250,15 @@ async fn a_payment_with_a_fee_payer_goes_to_whoever_has_it() {
     pair.scripts[1].next_verdict(UNREACHABLE());
     assert!(pair.desks.verdict(&presented).await.is_err(), "and to nobody else");
     assert_eq!(pair.asked(), [0, 2]);
+
+    pair.desks.all.remove(1);
+    let gone = pair.desks.verdict(&presented).await.unwrap_err();
+    assert!(matches!(gone, Denial::Shortfall(Shortfall::Payment(refused)) if refused.reason.contains("not_managed")));
+    pair.desks.all.push(Arc::new(Desk::new(
+        Arc::<Script>::clone(&pair.scripts[1]),
+        pair.desks.all[0].settings().clone(),
+        Arc::default(),
+    )));
+    let unheard = pair.desks.verdict(&presented).await.unwrap_err();
+    assert_eq!(unheard, Denial::NoVerdict("facilitator_unavailable"), "it may yet be this one's");
 }
