@@ -45,20 +45,12 @@ impl Desks {
     /// # Errors
     /// [`Denial::NoVerdict`] if nobody gives one in time, and a refusal if nobody can settle it, as far as all have said.
     pub(super) async fn verdict(&self, presented: &Presented) -> Result<(Verdict, Arc<Desk>), Denial> {
-        let network = &presented.terms.network;
-        let queue = self.queue(presented);
-        if queue.is_empty() && fee_payer(presented).is_some() && !self.all.iter().any(|desk| desk.may_settle(network)) {
-            return Err(not_taken(Refused::new(
-                FEE_PAYER_GONE,
-                "nobody signs for its fee payer any more: sign a new one",
-            )));
-        }
         let until = Instant::now() + self.verify_budget;
         let mut hedge_at = self.hedge_after.map(|after| Instant::now() + after);
-        let mut waiting = queue.into_iter();
+        let mut waiting = self.queue(presented).into_iter();
         let (mut asked, mut pending) = (FuturesUnordered::new(), Vec::new());
         let mut troubled = None;
-        let mut denial = Denial::NoVerdict("facilitator_unavailable");
+        let mut denial = self.nobody(presented);
         loop {
             if asked.is_empty() {
                 let Some(desk) = waiting.next() else { break };
@@ -102,13 +94,13 @@ impl Desks {
     /// Who is asked to settle a payment: the one whose word it has, or the first that takes it.
     ///
     /// # Errors
-    /// [`Denial::NoVerdict`] if there is none.
+    /// As [`Desks::verdict`] if there is none.
     pub(super) fn to_settle(&self, presented: &Presented, word: Option<&Arc<str>>) -> Result<Arc<Desk>, Denial> {
         let desk = match word {
             Some(name) => self.named(name).cloned(),
             None => self.queue(presented).into_iter().next(),
         };
-        desk.ok_or(Denial::NoVerdict("facilitator_unavailable"))
+        desk.ok_or_else(|| self.nobody(presented))
     }
 
     /// Who else may settle a payment that is known not to have reached this one.
@@ -123,6 +115,16 @@ impl Desks {
             // From when there was only one.
             None => self.all.first(),
         }
+    }
+
+    /// What a payment is told that nobody takes or answers for: with a fee payer whom no facilitator signs for, as far as
+    /// all have said, it never can be settled.
+    fn nobody(&self, presented: &Presented) -> Denial {
+        let may_settle = |desk: &Arc<Desk>| desk.takes(presented) || desk.may_settle(&presented.terms.network);
+        if fee_payer(presented).is_some() && !self.all.iter().any(may_settle) {
+            return not_taken(Refused::new(FEE_PAYER_GONE, "nobody signs for its fee payer any more: sign a new one"));
+        }
+        Denial::NoVerdict("facilitator_unavailable")
     }
 
     fn named(&self, name: &str) -> Option<&Arc<Desk>> {
