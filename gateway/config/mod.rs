@@ -9,6 +9,8 @@ mod connections;
 mod document;
 mod field;
 mod load;
+#[cfg(test)]
+mod passed_on;
 mod payers;
 mod problem;
 mod reload;

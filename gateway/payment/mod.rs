@@ -28,6 +28,7 @@ mod svm;
 #[cfg(test)]
 pub(crate) mod testing;
 mod unproven;
+mod upto;
 
 pub use challenge::{Challenge, Shortfall, Unserved};
 pub use chargeable::{Chargeable, chargeable};

@@ -3,15 +3,20 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use crate::money::Network;
+use crate::x402::Scheme;
 use crate::x402::facilitator::SupportedResponse;
+
+/// Members of `extra` that name one of the facilitator's own addresses.
+const SIGNERS: &[&str] = &["feePayer", "facilitatorAddress"];
 
 /// What the facilitator is known to settle, so that nothing is offered that nobody would take.
 ///
 /// Before its first answer nothing is known: then all that needs no word of the facilitator is offered, since a
-/// challenge must not wait for anybody.
+/// challenge must not wait for anybody. What the gateway cannot read itself always needs one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Kinds {
-    known: Option<BTreeMap<(u8, String), Map<String, Value>>>,
+    /// What goes into `extra`, by version, scheme and network.
+    known: Option<BTreeMap<(u8, String, String), Map<String, Value>>>,
 }
 
 impl Kinds {
@@ -24,45 +29,47 @@ impl Kinds {
     /// facilitator with several names a random one each time, and an honest payment must not stop matching.
     pub fn from_supported(supported: &SupportedResponse, earlier: &Self) -> Self {
         let mut known = BTreeMap::new();
-        for kind in supported.kinds.iter().filter(|kind| kind.scheme == "exact") {
+        for kind in &supported.kinds {
+            let key = (kind.x402_version, kind.scheme.clone(), kind.network.clone());
             let mut extra = kind.extra.clone().unwrap_or_default();
             let family = kind.network.split_once(':').map_or("solana", |(namespace, _)| namespace);
             let signers = supported.signers.get(&format!("{family}:*"));
-            let before = earlier.extra(kind.x402_version, &kind.network).and_then(|extra| extra.get("feePayer"));
-            if let (Some(signers), Some(Value::String(before))) = (signers, before)
-                && signers.contains(before)
-            {
-                extra.insert("feePayer".to_owned(), Value::from(before.as_str()));
+            let before = earlier.known.as_ref().and_then(|known| known.get(&key));
+            for name in SIGNERS {
+                if let (Some(signers), Some(Value::String(before))) =
+                    (signers, before.and_then(|extra| extra.get(*name)))
+                    && signers.contains(before)
+                {
+                    extra.insert((*name).to_owned(), Value::from(before.as_str()));
+                }
             }
-            known.entry((kind.x402_version, kind.network.clone())).or_insert(extra);
+            known.entry(key).or_insert(extra);
         }
         Self { known: Some(known) }
     }
 
-    /// Whether payments of version 2 on a network may be offered; `fee_payer` says whether that needs the
-    /// facilitator's own word.
-    pub fn settles(&self, network: &Network, fee_payer: bool) -> bool {
-        match &self.known {
-            None => !fee_payer,
-            Some(_) => match self.extra(2, network.caip2()) {
-                Some(extra) => !fee_payer || extra.contains_key("feePayer"),
-                None => false,
-            },
-        }
+    /// Whether nothing is known yet.
+    pub fn are_unknown(&self) -> bool {
+        self.known.is_none()
     }
 
     /// Whether payments of version 1 on a network may be offered, by its short name.
     pub fn settles_v1(&self, name: &str) -> bool {
-        self.known.is_none() || self.extra(1, name).is_some()
+        self.known.is_none() || self.lists_v1(name)
     }
 
-    /// The address that pays a network's fees, for `extra.feePayer`.
-    pub fn fee_payer(&self, network: &Network) -> Option<&Value> {
-        self.extra(2, network.caip2())?.get("feePayer")
+    /// Whether the facilitator has said that it settles payments of version 1 on a network.
+    pub fn lists_v1(&self, name: &str) -> bool {
+        self.of(1, &Scheme::exact(), name).is_some()
     }
 
-    fn extra(&self, version: u8, network: &str) -> Option<&Map<String, Value>> {
-        self.known.as_ref()?.get(&(version, network.to_owned()))
+    /// What the facilitator wants in `extra` of payments of version 2. None if it has not said that it settles them.
+    pub fn extra(&self, scheme: &Scheme, network: &Network) -> Option<&Map<String, Value>> {
+        self.of(2, scheme, network.caip2())
+    }
+
+    fn of(&self, version: u8, scheme: &Scheme, network: &str) -> Option<&Map<String, Value>> {
+        self.known.as_ref()?.get(&(version, scheme.to_string(), network.to_owned()))
     }
 }
 
@@ -88,28 +95,27 @@ mod tests {
     #[test]
     fn only_what_the_facilitator_settles_is_offered() {
         let kinds = Kinds::from_supported(&supported("A", &[]), &Kinds::unknown());
-        let settles = |id, fee_payer| kinds.settles(&Network::parse(id).unwrap(), fee_payer);
-        assert!(settles("eip155:8453", false));
-        assert!(settles(SOLANA, true));
-        assert!(!settles("eip155:1", false));
+        let settles = |scheme, id| kinds.extra(&Scheme::parse(scheme).unwrap(), &Network::parse(id).unwrap()).is_some();
+        assert!(settles("exact", "eip155:8453") && settles("exact", SOLANA) && settles("upto", "eip155:1"));
+        assert!(!settles("exact", "eip155:1") && !settles("upto", "eip155:8453"));
         assert!(kinds.settles_v1("base") && !kinds.settles_v1("solana"));
     }
 
     #[test]
-    fn before_its_first_answer_only_solana_waits() {
+    fn before_its_first_answer_nothing_is_known() {
         let kinds = Kinds::unknown();
-        assert!(kinds.settles(&Network::parse("eip155:8453").unwrap(), false));
-        assert!(!kinds.settles(&Network::parse(SOLANA).unwrap(), true));
-        assert!(kinds.settles_v1("base"));
+        assert!(kinds.are_unknown() && kinds.settles_v1("base") && !kinds.lists_v1("base"));
+        assert_eq!(kinds.extra(&Scheme::exact(), &Network::parse("eip155:8453").unwrap()), None);
     }
 
     #[test]
     fn a_fee_payer_stays_while_it_signs() {
         let solana = Network::parse(SOLANA).unwrap();
+        let fee_payer = |kinds: &Kinds| kinds.extra(&Scheme::exact(), &solana).unwrap()["feePayer"].clone();
         let first = Kinds::from_supported(&supported("A", &["A", "B"]), &Kinds::unknown());
         let second = Kinds::from_supported(&supported("B", &["A", "B"]), &first);
-        assert_eq!(second.fee_payer(&solana), Some(&Value::from("A")));
+        assert_eq!(fee_payer(&second), "A");
         let third = Kinds::from_supported(&supported("B", &["B"]), &second);
-        assert_eq!(third.fee_payer(&solana), Some(&Value::from("B")));
+        assert_eq!(fee_payer(&third), "B");
     }
 }

@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 use super::Price;
 use crate::money::{Address, Asset, AtomicAmount, Network, TransferMethod};
 use crate::plans::{Plan, Units};
-use crate::x402::v2;
+use crate::x402::{Scheme, v2};
 
 /// Something that can be bought: one call of a route, or a plan.
 #[derive(Debug)]
@@ -31,6 +31,8 @@ pub struct OfferKey(Arc<str>);
 /// One way to pay for an offer: an entry of the challenge's `accepts`.
 #[derive(Debug, Clone)]
 pub struct Terms {
+    /// By which rules.
+    pub scheme: Scheme,
     /// Where.
     pub network: Network,
     /// In what.
@@ -127,8 +129,8 @@ impl Offer {
 }
 
 impl Terms {
-    /// Completes terms with `extra` and the digest. `flow` and fee payer are the only parts that do not follow from
-    /// the asset.
+    /// Terms of the scheme `exact`, completed with `extra` and the digest. `more` is what does not follow from the
+    /// asset.
     pub fn new(
         network: Network,
         asset: Asset,
@@ -149,20 +151,40 @@ impl Terms {
         extra.extend(more);
         let empty = String::new();
         let (v2_head, v1_head) = (empty.clone(), empty);
-        let digest = [0; 32];
-        let mut terms =
-            Self { network, asset, amount, pay_to, max_timeout_seconds, extra, v1_network, digest, v2_head, v1_head };
-        let requirements = terms.requirements();
-        terms.digest = self::digest(&requirements);
-        terms.v2_head = v2_head_of(&requirements);
-        terms.v1_head = v1_network.map(|network| v1_head_of(&requirements, network)).unwrap_or_default();
-        terms
+        let (scheme, digest) = (Scheme::exact(), [0; 32]);
+        let terms = Self {
+            scheme,
+            network,
+            asset,
+            amount,
+            pay_to,
+            max_timeout_seconds,
+            extra,
+            v1_network,
+            digest,
+            v2_head,
+            v1_head,
+        };
+        terms.completed()
+    }
+
+    /// The same of another scheme.
+    pub fn by(self, scheme: Scheme) -> Self {
+        if self.scheme == scheme { self } else { Self { scheme, ..self }.completed() }
+    }
+
+    fn completed(mut self) -> Self {
+        let requirements = self.requirements();
+        self.digest = digest(&requirements);
+        self.v2_head = v2_head_of(&requirements);
+        self.v1_head = self.v1_network.map(|network| v1_head_of(&requirements, network)).unwrap_or_default();
+        self
     }
 
     /// The terms as they stand in a challenge, without a quote: also what the facilitator is shown.
     pub fn requirements(&self) -> v2::PaymentRequirements {
         v2::PaymentRequirements {
-            scheme: "exact".to_owned(),
+            scheme: self.scheme.to_string(),
             network: self.network.to_string(),
             amount: self.amount,
             asset: self.asset.address.to_string(),
@@ -182,7 +204,7 @@ impl Terms {
     pub fn matches(&self, echo: &v2::PaymentRequirements) -> bool {
         let same_address =
             |text: &str, ours: &Address| Address::parse(text, &self.network).is_ok_and(|theirs| theirs == *ours);
-        echo.scheme == "exact"
+        echo.scheme == self.scheme.as_str()
             && echo.network == self.network.caip2()
             && echo.amount == self.amount
             && echo.max_timeout_seconds == self.max_timeout_seconds
@@ -199,7 +221,7 @@ impl Terms {
             |text: &str, ours: &Address| Address::parse(text, &self.network).is_ok_and(|theirs| theirs == *ours);
         let extra = self.extra.iter().find(|(name, ours)| echo.extra.get(*name) != Some(ours));
         let texts = [
-            (echo.scheme != "exact", "scheme must be exact".to_owned()),
+            (echo.scheme != self.scheme.as_str(), format!("scheme must be {}", self.scheme)),
             (echo.network != self.network.caip2(), format!("network must be {}", self.network)),
             (!address(&echo.asset, &self.asset.address), format!("asset must be {}", self.asset.address)),
             (echo.amount != self.amount, format!("amount must be {}", self.amount)),

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use super::quantity::duration;
 use super::url::{Location, LocationError};
-use super::{Surroundings, asset, secret};
+use super::{Surroundings, asset, scheme, secret};
 use crate::config::document::Section;
 use crate::config::field::Field;
 use crate::config::{Receiver, Secret};
 use crate::money::{Address, Asset, Family, Network};
 use crate::x402::networks::{self, KnownNetwork, NETWORKS};
 
-const NETWORK_KEYS: &[&str] = &["asset", "max_timeout", "rpc_url", "allow_http"];
+const NETWORK_KEYS: &[&str] = &["asset", "max_timeout", "scheme", "extra", "rpc_url", "allow_http"];
 const TIMEOUTS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
 const USUAL_TIMEOUT_SECONDS: u64 = 60;
 
@@ -85,6 +85,7 @@ fn check_one(receiver: &Named<'_>, settings: Option<&Named<'_>>, around: &Surrou
     let timeout = timeout.and_then(|field| seconds(&field)).unwrap_or(USUAL_TIMEOUT_SECONDS);
     let rpc_url = section.as_ref().and_then(|section| rpc_url(section, &receiver.network, around));
     let pay_to = address(&receiver.field, &receiver.network);
+    let scheme = scheme::check(section.as_ref(), &receiver.network);
     let asset = section.as_ref().and_then(|section| section.field("asset"));
     let assets = match (asset, receiver.known) {
         (Some(field), known) => assets(asset::check(&field, &receiver.network, known)?, known),
@@ -96,12 +97,16 @@ fn check_one(receiver: &Named<'_>, settings: Option<&Named<'_>>, around: &Surrou
             return None;
         }
     };
+    let assets = scheme::assets(&scheme, assets, section.as_ref());
+    let extra = scheme::extra(section.as_ref(), &scheme, &receiver.network, &assets);
     let pay_to = pay_to?;
     if assets.iter().any(|asset| asset.address == pay_to) {
         receiver.field.wrong("is the token itself, where money would be lost; your own address would be right");
     }
     Some(Receiver {
-        v1_name: networks::v1_name(&receiver.network),
+        v1_name: networks::v1_name(&receiver.network).filter(|_| scheme.is_exact()),
+        scheme,
+        extra,
         network: receiver.network.clone(),
         name: receiver.key.into(),
         assets,
