@@ -46,6 +46,11 @@ impl Facilitator {
         });
     }
 
+    /// From now on, answers so.
+    pub(crate) fn answers(&self, answer: impl FnMut(&Heard) -> Reply + Send + 'static) {
+        self.0.answers(answer);
+    }
+
     /// From now on, says yes again.
     pub(crate) fn heals(&self) {
         self.0.answers(good);
