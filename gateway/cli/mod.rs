@@ -4,6 +4,7 @@ pub mod check;
 mod demo;
 pub mod explain;
 mod keys;
+mod networks;
 mod payments;
 mod run;
 
@@ -52,6 +53,12 @@ enum Command {
         /// Its URL, or its path.
         url: String,
     },
+    /// List the networks and tokens that are known by name, with their EIP-712 domains.
+    Networks {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Look after payments: list, show, export, reconcile, resolve.
     #[command(subcommand)]
     Payments(Payments),
@@ -76,6 +83,7 @@ impl Cli {
             Command::Run { file } => run::run(&file),
             Command::Check { file, online } => check::run(&file, online.then_some(&ask)),
             Command::Explain { file, method, url } => explain::run(&file, &method, &url),
+            Command::Networks { json } => networks::run(json),
             Command::Payments(payments) => payments.run(),
             Command::Keys(keys) => keys.run(),
             Command::Demo { walk, port } => demo::run(walk, port),
