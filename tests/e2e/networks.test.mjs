@@ -10,8 +10,12 @@ import { pythonBin, tollgateBin } from "./lib/paths.mjs";
 
 const run = promisify(execFile);
 const PYTHON = `
-import json
+import json, sys, types
+import x402.mechanisms
 from x402.mechanisms.evm.default_assets import DEFAULT_ASSETS as evm
+# The table alone: the rest of the package wants Solana's own packages.
+svm = sys.modules["x402.mechanisms.svm"] = types.ModuleType("x402.mechanisms.svm")
+svm.__path__ = [f"{path}/svm" for path in x402.mechanisms.__path__]
 from x402.mechanisms.svm.default_assets import DEFAULT_ASSETS as svm
 print(json.dumps([evm, svm]))
 `;
