@@ -41,7 +41,7 @@ fn config(extra: &str) -> Config {
     parse(&file, "t.toml", Path::new(""), &|_| None).unwrap_or_else(|problems| panic!("{problems}")).config
 }
 
-fn kinds(upto: Value, stellar: Value) -> Kinds {
+fn kinds(upto: &Value, stellar: &Value) -> Kinds {
     let supported = json!({ "kinds": [
         { "x402Version": 2, "scheme": "upto", "network": "eip155:8453", "extra": upto },
         { "x402Version": 2, "scheme": "exact", "network": "stellar:pubnet", "extra": stellar },
@@ -66,7 +66,7 @@ fn reasons(config: &Config, kinds: &Kinds) -> Vec<String> {
 fn the_facilitators_word_is_passed_on_and_the_operators_over_it() {
     let named = json!({ "facilitatorAddress": FACILITATOR, "version": "9", "assetTransferMethod": "eip3009" });
     let theirs = json!({ "fee": 1, "areFeesSponsored": true, "quote": "q", "plan": {} });
-    let (table, omissions) = config("").price_table(&kinds(named, theirs));
+    let (table, omissions) = config("").price_table(&kinds(&named, &theirs));
     assert_eq!(omissions, []);
     let upto = json!({
         "assetTransferMethod": "permit2", "facilitatorAddress": FACILITATOR, "name": "USD Coin", "version": "2",
@@ -93,20 +93,20 @@ fn before_the_facilitators_word_nothing_is_offered_that_needs_it() {
 
 #[test]
 fn what_the_facilitator_leaves_out_may_be_the_operators_word() {
-    let none = kinds(json!({}), json!({}));
+    let none = kinds(&json!({}), &json!({}));
     let missing = "nothing is offered on base: the facilitator has given no facilitatorAddress for it";
     assert_eq!(reasons(&config(""), &none), [missing]);
     let config = config(&format!("extra = {{ facilitatorAddress = \"{FACILITATOR}\" }}"));
     assert_eq!(reasons(&config, &none), [""; 0]);
     let named = json!({ "facilitatorAddress": "0x0000000000000000000000000000000000000001" });
-    let (table, _) = config.price_table(&kinds(named, json!({})));
+    let (table, _) = config.price_table(&kinds(&named, &json!({})));
     assert_eq!(ways(&table, "/weather")[0][3]["facilitatorAddress"], FACILITATOR);
 }
 
 #[test]
 fn a_scheme_that_is_not_settled_or_settles_twice_is_left_out() {
     let escrow =
-        kinds(json!({ "facilitatorAddress": FACILITATOR, "paymentFlow": "escrow" }), json!({ "paymentFlow": 1 }));
+        kinds(&json!({ "facilitatorAddress": FACILITATOR, "paymentFlow": "escrow" }), &json!({ "paymentFlow": 1 }));
     assert_eq!(
         reasons(&config(""), &escrow),
         [

@@ -249,8 +249,9 @@ impl Wallet {
             chain_id: chain_id,
             verifying_contract: address!("000000000022D473030F116dDEE9F6B43aC78BA3"),
         };
-        let signature = self.sign(message.eip712_signing_hash(&domain));
-        json!({"signature": signature, "permit2Authorization": authorization})
+        let mut payload = json!({"signature": self.sign_typed(&message, &domain)});
+        payload["permit2Authorization"] = authorization;
+        payload
     }
 
     /// Signs typed data of another form.

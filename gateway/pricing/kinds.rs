@@ -6,6 +6,9 @@ use crate::money::Network;
 use crate::x402::Scheme;
 use crate::x402::facilitator::SupportedResponse;
 
+/// Version, scheme and network.
+type Kind = (u8, String, String);
+
 /// Members of `extra` that name one of the facilitator's own addresses.
 const SIGNERS: &[&str] = &["feePayer", "facilitatorAddress"];
 
@@ -15,8 +18,8 @@ const SIGNERS: &[&str] = &["feePayer", "facilitatorAddress"];
 /// challenge must not wait for anybody. What the gateway cannot read itself always needs one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Kinds {
-    /// What goes into `extra`, by version, scheme and network.
-    known: Option<BTreeMap<(u8, String, String), Map<String, Value>>>,
+    /// What goes into `extra`.
+    known: Option<BTreeMap<Kind, Map<String, Value>>>,
 }
 
 impl Kinds {

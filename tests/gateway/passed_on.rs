@@ -72,7 +72,7 @@ fn accepts(answer: &Answer) -> Vec<Value> {
     required["accepts"].as_array().cloned().unwrap_or_default()
 }
 
-fn payment(accepted: &Value, payload: Value) -> String {
+fn payment(accepted: &Value, payload: &Value) -> String {
     codec::encode(&json!({ "x402Version": 2, "accepted": accepted, "payload": payload }))
 }
 
@@ -91,7 +91,7 @@ fn a_scheme_and_a_network_that_nobody_knows_are_paid_for() {
     shown["extra"].as_object_mut().unwrap().remove("quote");
     assert_eq!(shown, ours, "the facilitator's word, and over it the operator's");
 
-    let sent = payment(&accepted, json!({ "stream": "AAAA", "n": 1.50 }));
+    let sent = payment(&accepted, &json!({ "stream": "AAAA", "n": 1.50 }));
     let paid = world.pay("/paid", &sent);
     assert_eq!(paid.status, 200, "{}", paid.text());
     for heard in [world.facilitator.verified().remove(0), world.facilitator.settled().remove(0)] {
@@ -129,7 +129,7 @@ fn what_is_not_offered_is_refused_before_anybody_is_asked() {
     ] {
         let mut other = accepted.clone();
         *other.pointer_mut(pointer).unwrap() = value.clone();
-        let refused = world.pay("/paid", &payment(&other, json!({ "stream": "AAAA" })));
+        let refused = world.pay("/paid", &payment(&other, &json!({ "stream": "AAAA" })));
         assert_eq!(refused.status, 402, "{pointer} {value}: {}", refused.text());
     }
     assert_eq!((world.upstream.heard().len(), world.facilitator.verified().len()), (0, 0));
@@ -140,8 +140,8 @@ fn what_is_not_offered_is_refused_before_anybody_is_asked() {
 fn one_transaction_pays_for_one_call_however_the_payment_is_written() {
     let world = world(ROUTES, &streamed(), |_| settled("TX1", NETWORK));
     let accepted = accepts(&challenge(&world, NETWORK)).remove(0);
-    let first = world.pay("/paid", &payment(&accepted, json!({ "stream": "AAAA" })));
-    let varied = payment(&accepted, json!({ "stream": "AAAA", "and": "more" }));
+    let first = world.pay("/paid", &payment(&accepted, &json!({ "stream": "AAAA" })));
+    let varied = payment(&accepted, &json!({ "stream": "AAAA", "and": "more" }));
     let second = world.pay("/paid", &varied);
     let third = world.pay("/paid", &varied);
     assert_eq!((first.status, second.status, third.status), (200, 503, 503), "{}", second.text());
@@ -185,7 +185,7 @@ fn any_evm_chain_is_paid_on_by_either_method() {
         );
         let now = unix_seconds(SystemTime::now());
         let sign = |chain: &str| match method {
-            "permit2" => payment(&accepted, permit2::exact(&accepted, chain, now)),
+            "permit2" => payment(&accepted, &permit2::exact(&accepted, chain, now)),
             _ => {
                 let mut other = codec::decode(challenge.header("payment-required").unwrap().as_bytes()).unwrap();
                 other = other.replace(CHAIN, chain);
