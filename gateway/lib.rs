@@ -15,7 +15,7 @@
 //! | [`payment`] | challenges, presented payments, quotes, wallet sign-ins, prechecks, the steps |
 //! | [`context`] | what an upstream is told of a call, signed |
 //! | [`facilitator`] | who checks and settles: the trait, and the client of a remote one |
-//! | [`chain`] | what became of a payment: the trait, and RPC servers of EVM chains and Solana |
+//! | [`chain`] | what chains show: what became of a payment, what a token is; RPC servers of EVM chains and Solana |
 //! | [`store`] | what must not be forgotten: the ledger and the keys, in SQLite |
 //! | [`screening`] | who may pay, and how much: lists, an outside screener, limits, alerts |
 //! | [`webhook`] | tells another machine what has happened |

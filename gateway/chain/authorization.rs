@@ -8,13 +8,14 @@ use serde::Deserialize;
 use super::{Authorization, Sought};
 use crate::money::{Address, AtomicAmount, Network};
 use crate::svm::signed_bytes;
-use crate::x402::codec;
 use crate::x402::facilitator::FacilitatorRequest;
+use crate::x402::{Scheme, codec};
 
 /// Our terms, of either version, as far as the chain knows them.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Requirements {
+    scheme: String,
     #[serde(alias = "maxAmountRequired")]
     amount: AtomicAmount,
     asset: String,
@@ -58,7 +59,8 @@ struct Svm {
 }
 
 impl Sought {
-    /// Reads what is looked for out of a request as it is stored. None if it cannot be looked up.
+    /// Reads what is looked for out of a request as it is stored. None if it cannot be looked up, as all that is not
+    /// `exact`.
     ///
     /// `network` is the one of the payment by its CAIP-2 id, since version 1 has another name for it.
     pub fn of(
@@ -68,6 +70,10 @@ impl Sought {
         hint: Option<String>,
     ) -> Option<Self> {
         let requirements: Requirements = serde_json::from_str(request.payment_requirements.get()).ok()?;
+        // Of another scheme nobody here knows what its payments look like on the chain.
+        if requirements.scheme != Scheme::EXACT {
+            return None;
+        }
         Some(Self {
             authorization: Authorization::read(request.payment_payload.get())?,
             asset: Address::parse(&requirements.asset, network).ok()?,
@@ -191,6 +197,21 @@ mod tests {
             };
             let sought = Sought::of(&request, &base, SystemTime::UNIX_EPOCH, Some("0x1".into())).unwrap();
             assert_eq!((sought.amount, sought.pay_to), (AtomicAmount::new(10_000), from()));
+        }
+    }
+
+    /// Another scheme's payload may look like an authorization and move something else.
+    #[test]
+    fn nothing_is_looked_up_of_another_scheme() {
+        let base = Network::parse("eip155:8453").unwrap();
+        for (scheme, found) in [("exact", true), ("upto", false), ("streamed", false)] {
+            let requirements = json!({"scheme": scheme, "amount": "10000", "asset": FROM, "payTo": FROM});
+            let request = FacilitatorRequest {
+                x402_version: 2,
+                payment_payload: to_raw_value(&json!({"payload": eip3009()})).unwrap(),
+                payment_requirements: to_raw_value(&requirements).unwrap(),
+            };
+            assert_eq!(Sought::of(&request, &base, SystemTime::UNIX_EPOCH, None).is_some(), found, "{scheme}");
         }
     }
 

@@ -1,4 +1,5 @@
-//! What became of a payment, as the chain tells it: for settlements whose outcome the facilitator did not say.
+//! What became of a payment, as the chain tells it: for settlements whose outcome the facilitator did not say. And
+//! whether that is so what a configuration says of its tokens.
 //!
 //! This file says what the gateway asks of a chain; `evm` and `solana` ask an RPC server of the operator's by JSON-RPC.
 //! Not for settling: nothing here can move money. EIP-3009 authorizations and Solana transactions can be looked up,
@@ -11,6 +12,7 @@
 mod authorization;
 mod connect;
 mod evm;
+mod inspect;
 mod rpc;
 #[cfg(test)]
 mod scripted;
@@ -21,6 +23,7 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 
 pub use connect::{ConnectError, connect};
+pub use inspect::{Finding, Inspected, inspect};
 
 use crate::money::{Address, AtomicAmount};
 use crate::outbound::OutboundError;

@@ -4,16 +4,26 @@ use std::io::{stderr, stdout};
 use std::path::Path;
 use std::process::ExitCode;
 
+use super::chains::{self, Look};
 use super::print;
-use crate::config::{Config, FacilitatorConfig, FacilitatorsConfig, Loaded, RouteConfig, Sale, load};
+use crate::config::{Config, FacilitatorConfig, FacilitatorsConfig, Loaded, Receiver, RouteConfig, Sale, load};
 use crate::pricing::{Kinds, Metering, Price, Unlisted};
 use crate::x402::facilitator::SupportedResponse;
 
 /// Asks a facilitator what it settles; the error is a sentence for people.
 pub type Ask<'a> = &'a dyn Fn(&FacilitatorConfig) -> Result<SupportedResponse, String>;
 
-/// Checks a file; with `ask`, also what its facilitator settles. Fails if anything is wrong, not if there are warnings.
-pub fn run(path: &Path, ask: Option<Ask<'_>>) -> ExitCode {
+/// Whom a check may ask besides the file.
+pub struct Others<'a> {
+    /// The facilitator.
+    pub ask: Ask<'a>,
+    /// The chains.
+    pub look: Look<'a>,
+}
+
+/// Checks a file; with `others`, also what its facilitator settles and its chains show. Fails if anything is wrong, not
+/// if there are warnings.
+pub fn run(path: &Path, others: Option<Others<'_>>) -> ExitCode {
     let Loaded { config, warnings } = match load(path) {
         Ok(loaded) => loaded,
         Err(problems) => {
@@ -24,24 +34,31 @@ pub fn run(path: &Path, ask: Option<Ask<'_>>) -> ExitCode {
     for warning in warnings {
         print(stderr(), &format!("warning: {warning}"));
     }
-    if let (Some(ask), Some(facilitators)) = (ask, &config.facilitators) {
-        let Online { warnings, problems } = online(&config, facilitators, ask);
-        warnings.iter().for_each(|warning| print(stderr(), &format!("warning: {warning}")));
-        problems.iter().for_each(|problem| print(stderr(), problem));
-        if !problems.is_empty() {
-            return ExitCode::FAILURE;
-        }
+    let Online { warnings, problems } = others.map(|others| others.about(&config)).unwrap_or_default();
+    warnings.iter().for_each(|warning| print(stderr(), &format!("warning: {warning}")));
+    problems.iter().for_each(|problem| print(stderr(), problem));
+    if !problems.is_empty() {
+        return ExitCode::FAILURE;
     }
     print(stdout(), &summary(path, &config));
     ExitCode::SUCCESS
 }
 
-/// What the facilitators' words mean for a configuration.
-#[derive(Debug, Clone, PartialEq, Eq)]
+impl Others<'_> {
+    fn about(&self, config: &Config) -> Online {
+        let facilitators = config.facilitators.as_ref();
+        let mut found = facilitators.map(|facilitators| online(config, facilitators, self.ask)).unwrap_or_default();
+        chains::look(config, self.look, &mut found);
+        found
+    }
+}
+
+/// What others' words mean for a configuration.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Online {
-    /// Networks that nothing will be offered on.
+    /// What is worth a second look, such as networks that nothing will be offered on.
     pub warnings: Vec<String>,
-    /// What nobody could pay, and who does not answer.
+    /// What nobody could pay or what would go wrong, and who does not answer.
     pub problems: Vec<String>,
 }
 
@@ -59,16 +76,20 @@ pub fn online(config: &Config, facilitators: &FacilitatorsConfig, ask: Ask<'_>) 
     if said.is_empty() {
         return Online { warnings: Vec::new(), problems: silent };
     }
-    let omissions = config.omissions(&Kinds::joined(&said));
-    let receivers = config.receivers.iter();
-    let paid: Vec<_> =
-        receivers.filter(|receiver| !omissions.iter().any(|left_out| left_out.network == receiver.network)).collect();
+    let kinds = Kinds::joined(&said);
+    let omissions = config.omissions(&kinds);
+    let is_omitted = |receiver: &Receiver| omissions.iter().any(|left_out| left_out.network == receiver.network);
+    let paid: Vec<_> = config.receivers.iter().filter(|receiver| !is_omitted(receiver)).collect();
+    let only_v2 = paid.iter().filter(|receiver| receiver.v1_name.is_some_and(|name| !kinds.lists_v1(name)));
+    let only_v2 = only_v2.map(|receiver| {
+        format!("{}: the facilitator settles version 2 only, so that clients of version 1 cannot pay", receiver.name)
+    });
     let unpayable = |price: &Price| !paid.iter().any(|receiver| receiver.asset_for(price).is_some());
     let routes = config.routes.iter().filter(|route| route.sale.price().is_some_and(unpayable));
     let plans = config.plans.iter().filter(|plan| unpayable(&plan.price));
     let problem = |what: String| format!("{what} cannot be paid: the facilitator settles on none of its networks");
     Online {
-        warnings: omissions.iter().map(ToString::to_string).collect(),
+        warnings: omissions.iter().map(ToString::to_string).chain(only_v2).collect(),
         problems: silent
             .into_iter()
             .chain(routes.map(|route| problem(format!("route {}", route.pattern))))
@@ -139,7 +160,9 @@ fn counted(count: usize, noun: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chain::Finding;
     use crate::config::parse;
+    use crate::money::Asset;
 
     fn sample(name: &str) -> Config {
         load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("config").join(name)).unwrap().config
@@ -189,6 +212,26 @@ mod tests {
     }
 
     #[test]
+    fn what_the_chains_show_is_told_with_the_network() {
+        let text = "server = { public_url = \"https://a.example\", unlisted = \"free\" }\n\
+                    upstream.url = \"http://127.0.0.1:1\"\nfacilitator.url = \"http://127.0.0.1:2\"\n\
+                    [pay_to]\nbase = \"0x209693Bc6afc0C5328bA36FaF03C514EF312287C\"\n\
+                    celo = \"0x209693Bc6afc0C5328bA36FaF03C514EF312287C\"\n\
+                    [networks.celo]\nrpc_url = \"http://127.0.0.1:3\"\n\
+                    [[routes]]\npath = \"/a\"\nprice = \"$1\"\n[[routes]]\npath = \"/b\"\nprice = \"1 USDT\"";
+        let config = parse(text, "t.toml", Path::new(""), &|_| None).unwrap().config;
+        let mut found = Online::default();
+        let look = |_: &Receiver, assets: &[Asset]| {
+            let symbols: Vec<_> = assets.iter().map(|asset| &*asset.symbol).collect();
+            vec![Finding::Problem(format!("seen {}", symbols.join(", "))), Finding::Warning("odd".to_owned())]
+        };
+        chains::look(&config, &look, &mut found);
+        let seen =
+            Online { warnings: vec!["celo: odd".to_owned()], problems: vec!["celo: seen USDC, USDT".to_owned()] };
+        assert_eq!(found, seen, "only what is sold for, and only where there is somebody to ask");
+    }
+
+    #[test]
     fn a_network_left_out_is_a_warning_while_another_remains() {
         let only_base = || {
             serde_json::from_value(serde_json::json!({ "kinds": [
@@ -198,6 +241,13 @@ mod tests {
         let config = sample("per-call.toml");
         let online =
             online(&config, config.facilitators.as_ref().unwrap(), &|_| only_base().map_err(|_| String::new()));
-        assert_eq!((online.warnings.len(), online.problems.len()), (1, 0));
+        assert_eq!(
+            online.warnings,
+            [
+                "nothing is offered on solana: the facilitator settles no \"exact\" payments there",
+                "base: the facilitator settles version 2 only, so that clients of version 1 cannot pay",
+            ]
+        );
+        assert_eq!(online.problems, [""; 0]);
     }
 }

@@ -160,9 +160,17 @@ fn push_upstream(text: &mut String, config: &Config, name: &str) {
 fn way(receiver: &Receiver, price: &Price) -> Option<String> {
     let asset = receiver.asset_for(price)?;
     let amount = price.on(asset).ok()?;
-    let waits = if receiver.needs_fee_payer() { ", once the facilitator names a fee payer" } else { "" };
+    let (scheme, family) = (&receiver.scheme, receiver.network.family());
+    let needed = scheme.needs_of_facilitator(family).filter(|name| !receiver.extra.contains_key(*name));
+    let waits = match needed {
+        Some("feePayer") => ", once the facilitator names a fee payer".to_owned(),
+        Some(name) => format!(", once the facilitator gives a {name}"),
+        None if scheme.is_read_on(family) => String::new(),
+        None => ", once the facilitator says that it settles that".to_owned(),
+    };
+    let by = if scheme.is_exact() { String::new() } else { format!(" by {:?}", scheme.as_str()) };
     Some(format!(
-        "{} {} = {amount} atomic units on {} ({}), to {}{waits}",
+        "{} {} = {amount} atomic units on {} ({}), to {}{by}{waits}",
         amount.to_decimal(asset.decimals),
         asset.symbol,
         receiver.name,

@@ -1,9 +1,11 @@
 //! The command line: one file for each command. Exit codes: 0 done, 1 it could not be done, 2 a wrong command line.
 
+pub mod chains;
 pub mod check;
 mod demo;
 pub mod explain;
 mod keys;
+mod networks;
 mod payments;
 mod run;
 
@@ -16,8 +18,10 @@ use clap::{Parser, Subcommand};
 use self::keys::Keys;
 use self::payments::Payments;
 use crate::app;
-use crate::config::FacilitatorConfig;
+use crate::chain::{self, Finding, Inspected};
+use crate::config::{FacilitatorConfig, Receiver};
 use crate::facilitator::Facilitator as _;
+use crate::money::Asset;
 use crate::x402::facilitator::SupportedResponse;
 
 /// Sells the HTTP API behind it: x402 payments per call, or plans with API keys.
@@ -39,7 +43,8 @@ enum Command {
     Check {
         /// The TOML file.
         file: PathBuf,
-        /// Also ask the facilitator whether it settles what the file offers.
+        /// Also ask the facilitator whether it settles what the file offers, and the chains (where `rpc_url` is given)
+        /// whether its tokens are what the file says.
         #[arg(long)]
         online: bool,
     },
@@ -51,6 +56,12 @@ enum Command {
         method: String,
         /// Its URL, or its path.
         url: String,
+    },
+    /// List the networks and tokens that are known by name, with their EIP-712 domains.
+    Networks {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
     },
     /// Look after payments: list, show, export, reconcile, resolve.
     #[command(subcommand)]
@@ -74,8 +85,11 @@ impl Cli {
     pub fn run(self) -> ExitCode {
         match self.command {
             Command::Run { file } => run::run(&file),
-            Command::Check { file, online } => check::run(&file, online.then_some(&ask)),
+            Command::Check { file, online } => {
+                check::run(&file, online.then_some(check::Others { ask: &ask, look: &look }))
+            }
             Command::Explain { file, method, url } => explain::run(&file, &method, &url),
+            Command::Networks { json } => networks::run(json),
             Command::Payments(payments) => payments.run(),
             Command::Keys(keys) => keys.run(),
             Command::Demo { walk, port } => demo::run(walk, port),
@@ -88,6 +102,17 @@ fn ask(settings: &FacilitatorConfig) -> Result<SupportedResponse, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let facilitator = app::facilitator(settings).map_err(|error| error.to_string())?;
     runtime.map_err(|error| error.to_string())?.block_on(facilitator.supported()).map_err(|error| error.to_string())
+}
+
+/// Asks a chain about a receiver's tokens.
+fn look(receiver: &Receiver, assets: &[Asset]) -> Vec<Finding> {
+    let Some(url) = &receiver.rpc_url else { return Vec::new() };
+    let Receiver { network, scheme, pay_to, .. } = receiver;
+    let subject = Inspected { network, scheme, assets, pay_to };
+    match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(chain::inspect(&subject, url.reveal())),
+        Err(error) => vec![Finding::Problem(error.to_string())],
+    }
 }
 
 /// Prints a text. Nobody reading any more is no error: `tollgate … | head` ends so.

@@ -7,10 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
+use serde_json::{Map, Value};
 
-use crate::money::{Address, Asset, Family, Network};
+use crate::money::{Address, Asset, Network};
 use crate::plans::{OnRepurchase, Plan, Rate};
 use crate::pricing::{Metering, Methods, Pattern, Price, SettleTiming, Unlisted};
+use crate::x402::Scheme;
 
 /// The whole file, checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -134,8 +136,12 @@ pub struct Receiver {
     pub network: Network,
     /// Its name in the file.
     pub name: Arc<str>,
-    /// Its name in version 1.
+    /// Its name in version 1, if payments there can be offered in it.
     pub v1_name: Option<&'static str>,
+    /// By which rules it is paid; `exact` unless said otherwise.
+    pub scheme: Scheme,
+    /// What offers have in `extra` by the operator's word, over the facilitator's.
+    pub extra: Map<String, Value>,
     /// The assets that prices may be in; the first is meant when a price names none.
     pub assets: Vec<Asset>,
     /// Who gets the money.
@@ -158,9 +164,9 @@ impl Receiver {
         self.assets.iter().find(|asset| price.accepts(asset))
     }
 
-    /// Whether payments need a fee payer that only the facilitator can name.
-    pub fn needs_fee_payer(&self) -> bool {
-        self.network.family() == Family::Solana
+    /// Whether all that the facilitator wants in `extra` is passed on, since nobody here knows what of it is needed.
+    pub fn passes_on_extra(&self) -> bool {
+        !self.scheme.is_exact() || !self.scheme.is_read_on(self.network.family())
     }
 }
 

@@ -99,6 +99,23 @@ impl<'a> Field<'a> {
         self.value.get_ref().is_table()
     }
 
+    /// Whether the value is `true` or `false`.
+    pub(super) fn is_flag(&self) -> bool {
+        self.value.get_ref().is_bool()
+    }
+
+    /// Whether the value is a list.
+    pub(super) fn is_list(&self) -> bool {
+        self.value.get_ref().is_array()
+    }
+
+    /// A whole number that every reader of JSON takes for the same: it is below 2^53.
+    pub(super) fn whole(&self, right: &str) -> Option<i64> {
+        let DeValue::Integer(number) = self.value.get_ref() else { return self.wrong_type(right) };
+        let number = i64::from_str_radix(number.as_str(), number.radix()).ok();
+        self.read(number.filter(|number| number.unsigned_abs() < 1 << 53).ok_or("is too large, a text would be right"))
+    }
+
     /// Whether the value is a text.
     pub(super) fn is_text(&self) -> bool {
         self.value.get_ref().is_str()

@@ -10,6 +10,8 @@ mod document;
 mod facilitators;
 mod field;
 mod load;
+#[cfg(test)]
+mod passed_on;
 mod payers;
 mod problem;
 mod reload;

@@ -7,11 +7,12 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::{Config, PlanConfig, Receiver, RouteConfig, Sale, ServerConfig};
-use crate::money::{AtomicAmount, Network, TransferMethod};
+use crate::money::{Asset, AtomicAmount, Network, TransferMethod};
 use crate::plans::Plan;
 use crate::pricing::{
     Access, Kinds, Offer, OfferKey, OnSolana, PlanOffer, Price, PriceTable, Route, Router, SettleTiming, Terms,
 };
+use crate::x402::Scheme;
 
 /// From here on version 1 refuses an amount: its schema has room for 18 digits.
 const V1_AMOUNT_LIMIT: AtomicAmount = AtomicAmount::new(1_000_000_000_000_000_000);
@@ -28,12 +29,16 @@ pub struct Omission {
 }
 
 /// Why nothing is offered on a network.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OmissionReason {
-    /// The facilitator does not settle `exact` payments there.
-    NotSettled,
-    /// Payers need a fee payer, and the facilitator has named none.
-    NoFeePayer,
+    /// The facilitator does not settle payments of this scheme there.
+    NotSettled(Scheme),
+    /// Payers need this in `extra`, and the facilitator has not given it.
+    Missing(&'static str),
+    /// The gateway cannot know what payers need before the facilitator has said it.
+    NotAsked(Scheme),
+    /// The facilitator wants a payment flow that the gateway does not have: one that settles twice, for example.
+    Flow(String),
 }
 
 impl Config {
@@ -62,14 +67,33 @@ impl Config {
 }
 
 fn omitted(receiver: &Receiver, kinds: &Kinds) -> Option<OmissionReason> {
-    if kinds.settles(&receiver.network, receiver.needs_fee_payer()) {
-        None
-    } else if kinds.settles(&receiver.network, false) {
-        Some(OmissionReason::NoFeePayer)
-    } else {
-        Some(OmissionReason::NotSettled)
+    let (scheme, family) = (&receiver.scheme, receiver.network.family());
+    let given = kinds.extra(scheme, &receiver.network);
+    let says = |name: &str| receiver.extra.get(name).or_else(|| given?.get(name));
+    let is_missing = |name: &&str| match *name {
+        FEE_PAYER => kinds.fee_payer(&receiver.network).is_none(),
+        name => says(name).is_none(),
+    };
+    let missing = scheme.needs_of_facilitator(family).filter(is_missing);
+    match (given, missing) {
+        (None, _) if !kinds.may_settle(&receiver.network) => Some(OmissionReason::NotSettled(scheme.clone())),
+        (_, Some(name)) => Some(OmissionReason::Missing(name)),
+        (None, None) if !scheme.is_read_on(family) => Some(OmissionReason::NotAsked(scheme.clone())),
+        _ if !receiver.passes_on_extra() => None,
+        _ => {
+            let flow = says(FLOW)?;
+            let is_ours = flow.as_str().is_some_and(|flow| FLOWS.contains(&flow));
+            (!is_ours).then(|| OmissionReason::Flow(flow.to_string()))
+        }
     }
 }
+
+/// The member of `extra` that says who pays Solana's fees.
+const FEE_PAYER: &str = "feePayer";
+/// The member of `extra` that says when the money moves.
+pub(super) const FLOW: &str = "paymentFlow";
+/// What the gateway can do: settle after the work, or before it.
+pub(super) const FLOWS: [&str; 2] = ["authorization", "upfront"];
 
 /// Makes offers. Routes of one price share their terms: a hundred thousand routes have few prices.
 struct Offers<'a> {
@@ -149,16 +173,19 @@ fn terms(
 ) -> Option<Terms> {
     let asset = receiver.asset_for(price)?.clone();
     let amount = price.on(&asset).ok()?;
+    more.extend(passed_on(receiver, &asset, kinds));
     if settle == SettleTiming::Before {
-        more.insert("paymentFlow".to_owned(), Value::from("upfront"));
+        more.insert(FLOW.to_owned(), Value::from("upfront"));
     }
     // Version 1 has no word for payment flows and none for Permit2.
     let in_v1 = settle == SettleTiming::After && asset.transfer == TransferMethod::Native && amount < V1_AMOUNT_LIMIT;
     let v1_network = receiver.v1_name.filter(|name| in_v1 && kinds.settles_v1(&receiver.network, name));
     let (network, pay_to) = (receiver.network.clone(), receiver.pay_to.clone());
     let terms = Terms::new(network, asset, amount, pay_to, receiver.max_timeout_seconds, v1_network, more);
-    let fee_payer = kinds.fee_payer(&receiver.network).filter(|_| receiver.needs_fee_payer());
-    let Some(fee_payer) = fee_payer else { return Some(terms) };
+    let terms = terms.by(receiver.scheme.clone());
+    let Some(fee_payer) = kinds.fee_payer(&receiver.network).filter(|_| needs_fee_payer(receiver)) else {
+        return Some(terms);
+    };
     Some(terms.on_solana(OnSolana {
         fee_payer,
         fee_payer_v1: v1_network.and_then(|name| kinds.fee_payer_v1(name, &receiver.network)),
@@ -167,13 +194,44 @@ fn terms(
     }))
 }
 
+fn needs_fee_payer(receiver: &Receiver) -> bool {
+    receiver.scheme.needs_of_facilitator(receiver.network.family()) == Some(FEE_PAYER)
+}
+
+/// What stands in `extra` by the facilitator's word, and over it by the operator's.
+///
+/// Of `exact` on the networks that are read here it is only what payers cannot do without: the rest is for sellers.
+fn passed_on(receiver: &Receiver, asset: &Asset, kinds: &Kinds) -> Map<String, Value> {
+    let needed = receiver.scheme.needs_of_facilitator(receiver.network.family());
+    let is_wanted = |name: &str| receiver.passes_on_extra() || Some(name) == needed;
+    // What the gateway says itself is not the facilitator's to say.
+    let is_ours = |name: &str| OURS.contains(&name) || (name == FEE_PAYER && needs_fee_payer(receiver));
+    let is_free = |name: &str| !is_ours(name) && !asset_members(asset).contains(&name);
+    let given = kinds.extra(&receiver.scheme, &receiver.network).into_iter().flatten();
+    let given = given.filter(|(name, _)| is_wanted(name) && is_free(name));
+    given.chain(&receiver.extra).map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+/// Members of `extra` that the gateway writes itself, whatever is paid in.
+pub(super) const OURS: [&str; 2] = ["quote", Plan::QUOTED];
+
+/// Members of `extra` that the asset says.
+pub(super) fn asset_members(asset: &Asset) -> Vec<&'static str> {
+    let domain = asset.domain.iter().flat_map(|_| ["name", "version"]);
+    let transfer = (asset.transfer == TransferMethod::Permit2).then_some("assetTransferMethod");
+    domain.chain(transfer).collect()
+}
+
 impl fmt::Display for Omission {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let reason = match self.reason {
-            OmissionReason::NotSettled => "the facilitator settles no \"exact\" payments there",
-            OmissionReason::NoFeePayer => "the facilitator has named no fee payer for it",
-        };
-        write!(f, "nothing is offered on {}: {reason}", self.name)
+        write!(f, "nothing is offered on {}: the facilitator ", self.name)?;
+        match &self.reason {
+            OmissionReason::NotSettled(scheme) => write!(f, "settles no \"{scheme}\" payments there"),
+            OmissionReason::Missing("feePayer") => f.write_str("has named no fee payer for it"),
+            OmissionReason::Missing(name) => write!(f, "has given no {name} for it"),
+            OmissionReason::NotAsked(scheme) => write!(f, "has not said yet what \"{scheme}\" payments there need"),
+            OmissionReason::Flow(flow) => write!(f, "wants the payment flow {flow} there, which is not spoken here"),
+        }
     }
 }
 
@@ -351,7 +409,7 @@ mod tests {
         assert_eq!(texts, ["nothing is offered on solana: the facilitator has named no fee payer for it"]);
         let none = Kinds::from_supported(&SupportedResponse::default(), &Kinds::unknown());
         let reasons: Vec<_> = config().omissions(&none).into_iter().map(|omission| omission.reason).collect();
-        assert_eq!(reasons, [OmissionReason::NotSettled; 3]);
+        assert_eq!(reasons, vec![OmissionReason::NotSettled(Scheme::exact()); 3]);
     }
 
     #[test]

@@ -128,8 +128,12 @@ mod tests {
     use alloy_sol_types::Eip712Domain;
     use serde_json::{Value, json};
 
-    use crate::payment::testing::{NOW, PAY_TO, Wallet, domain, offer, on, read, read_at, reason, usdc, v2, weather};
-    use crate::pricing::OfferKey;
+    use crate::money::{Asset, TransferMethod};
+    use crate::payment::testing::{
+        NOW, PAY_TO, Wallet, asset_on, domain, offer, read, read_at, reason, usdc, v2, weather,
+    };
+    use crate::pricing::{OfferKey, Terms};
+    use crate::x402::networks::NETWORKS;
 
     const MALFORMED: &str = "invalid_payload";
     const SIGNATURE: &str = "invalid_exact_evm_signature";
@@ -158,11 +162,37 @@ mod tests {
     }
 
     #[test]
-    fn each_token_is_signed_for_under_its_own_domain() {
-        for network in ["base", "base-sepolia", "stable", "monad", "flare"] {
-            let terms = on(network, 10_000);
-            let payment = v2(&terms, Wallet::new(1).eip3009(&terms, 1));
-            assert_eq!(reason(&payment, &offer(OfferKey::plan("nano"), [terms])), "", "{network}");
+    fn each_known_token_is_signed_for_under_its_own_domain() {
+        let mut tokens = 0;
+        for known in NETWORKS.iter().filter(|known| known.caip2.starts_with("eip155:")) {
+            for asset in known.all_assets() {
+                let by_permit2 = asset.transfer == TransferMethod::Permit2;
+                let terms = asset_on(known.caip2, asset, 10_000);
+                let wallet = Wallet::new(1);
+                let pay = if by_permit2 { wallet.permit2(&terms, 1) } else { wallet.eip3009(&terms, 1) };
+                let payment = v2(&terms, pay);
+                assert_eq!(reason(&payment, &offer(OfferKey::plan("nano"), [terms])), "", "{}", known.caip2);
+                tokens += 1;
+            }
+        }
+        assert!(tokens > 35, "{tokens}");
+    }
+
+    /// The gateway knows nothing of it but the operator's word, and that is enough.
+    #[test]
+    fn a_token_of_a_chain_that_nobody_knows_is_signed_for_like_any_other() {
+        let known = usdc(1).asset;
+        for transfer in [TransferMethod::Native, TransferMethod::Permit2] {
+            let terms = asset_on("eip155:4815162342", Asset { transfer, ..known.clone() }, 10_000);
+            let pays = |terms: &Terms| match transfer {
+                TransferMethod::Native => Wallet::new(1).eip3009(terms, 1),
+                TransferMethod::Permit2 => Wallet::new(1).permit2(terms, 1),
+            };
+            let there = offer(OfferKey::plan("nano"), [terms.clone()]);
+            assert_eq!(reason(&v2(&terms, pays(&terms)), &there), "");
+            let elsewhere = asset_on("eip155:4815162343", terms.asset.clone(), 10_000);
+            let refused = reason(&v2(&terms, pays(&elsewhere)), &there);
+            assert!(refused.ends_with("_signature"), "{refused}");
         }
     }
 

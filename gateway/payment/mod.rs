@@ -33,6 +33,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod transferring;
 mod unproven;
+mod upto;
 
 pub use challenge::{Challenge, Shortfall, Unserved};
 pub use chargeable::{Chargeable, chargeable};

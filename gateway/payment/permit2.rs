@@ -2,7 +2,7 @@
 //! (scheme_exact_evm.md, `assetTransferMethod: permit2`).
 
 use alloy_primitives::{U256, address};
-use alloy_sol_types::{SolStruct as _, eip712_domain, sol};
+use alloy_sol_types::{SolStruct, eip712_domain, sol};
 use serde::Deserialize;
 
 use super::eip712::{Signer, signer};
@@ -12,9 +12,9 @@ use crate::money::{Address, Family};
 use crate::pricing::Terms;
 
 /// Uniswap's Permit2, the same on all chains.
-const PERMIT2: alloy_primitives::Address = address!("000000000022D473030F116dDEE9F6B43aC78BA3");
+pub(super) const PERMIT2: alloy_primitives::Address = address!("000000000022D473030F116dDEE9F6B43aC78BA3");
 /// `x402ExactPermit2Proxy`, the same on all chains.
-const SPENDER: alloy_primitives::Address = address!("402085c248EeA27D92E8b30b2C58ed07f9E20001");
+pub(super) const SPENDER: alloy_primitives::Address = address!("402085c248EeA27D92E8b30b2C58ed07f9E20001");
 
 sol! {
     struct TokenPermissions {
@@ -41,18 +41,18 @@ sol! {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct Payload {
-    signature: String,
-    permit2_authorization: Authorization,
+    pub(super) signature: String,
+    pub(super) permit2_authorization: Authorization,
 }
 
 #[derive(Debug, Deserialize)]
-struct Authorization {
+pub(super) struct Authorization {
     from: String,
     permitted: Permitted,
     spender: String,
     nonce: String,
     deadline: String,
-    witness: WireWitness,
+    pub(super) witness: WireWitness,
 }
 
 #[derive(Debug, Deserialize)]
@@ -63,16 +63,30 @@ struct Permitted {
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct WireWitness {
+pub(super) struct WireWitness {
     to: String,
+    pub(super) facilitator: Option<String>,
     valid_after: String,
 }
 
-/// Reads and checks a payload against our terms.
+/// Reads and checks a payload of `exact` against our terms.
 pub(super) fn check(payload: &Payload, terms: &Terms, now: u64) -> Result<(PaymentId, Address, Window), Refused> {
     let (from, message) = payload.permit2_authorization.parse(terms)?;
+    let checked = judge(from, &message, SPENDER, terms, now)?;
+    signed_by(from, &message, &payload.signature, terms)?;
+    Ok(checked)
+}
+
+/// Compares with our terms what all payloads of Permit2 have.
+pub(super) fn judge(
+    from: alloy_primitives::Address,
+    message: &PermitWitnessTransferFrom,
+    proxy: alloy_primitives::Address,
+    terms: &Terms,
+    now: u64,
+) -> Result<(PaymentId, Address, Window), Refused> {
     let refuse = |reason, message| Err(Refused::new(reason, message));
-    if message.spender != SPENDER {
+    if message.spender != proxy {
         return refuse("invalid_permit2_spender", "the spender is not the x402 proxy of Permit2");
     }
     if Address::Evm(message.witness.to) != terms.pay_to {
@@ -86,23 +100,35 @@ pub(super) fn check(payload: &Payload, terms: &Terms, now: u64) -> Result<(Payme
     }
     let window = Window::new(message.witness.validAfter, message.deadline);
     window.begun(now).map_err(|refused| Refused { reason: "permit2_not_yet_valid".into(), ..refused })?;
-    let Family::Evm(chain_id) = terms.network.family() else {
-        return refuse("invalid_network", "Permit2 is for EVM networks");
-    };
-    let domain = eip712_domain! { name: "Permit2", chain_id: chain_id, verifying_contract: PERMIT2, };
-    match signer(message.eip712_signing_hash(&domain), &payload.signature)? {
-        Signer::Account(account) if account != from => {
-            return refuse("invalid_permit2_signature", "the signature is not the payer's");
-        }
-        Signer::Account(_) | Signer::Contract => {}
-    }
     let from = Address::Evm(from);
     let id = PaymentId::permit2(&terms.network, &from, &message.nonce.to_be_bytes());
     Ok((id, from, window))
 }
 
+/// Refuses what somebody else has signed.
+pub(super) fn signed_by(
+    from: alloy_primitives::Address,
+    message: &impl SolStruct,
+    signature: &str,
+    terms: &Terms,
+) -> Result<(), Refused> {
+    let Family::Evm(chain_id) = terms.network.family() else {
+        return Err(Refused::new("invalid_network", "Permit2 is for EVM networks"));
+    };
+    let domain = eip712_domain! { name: "Permit2", chain_id: chain_id, verifying_contract: PERMIT2, };
+    match signer(message.eip712_signing_hash(&domain), signature)? {
+        Signer::Account(account) if account != from => {
+            Err(Refused::new("invalid_permit2_signature", "the signature is not the payer's"))
+        }
+        Signer::Account(_) | Signer::Contract => Ok(()),
+    }
+}
+
 impl Authorization {
-    fn parse(&self, terms: &Terms) -> Result<(alloy_primitives::Address, PermitWitnessTransferFrom), Refused> {
+    pub(super) fn parse(
+        &self,
+        terms: &Terms,
+    ) -> Result<(alloy_primitives::Address, PermitWitnessTransferFrom), Refused> {
         let address = |name, text: &str| {
             Address::parse(text, &terms.network)
                 .ok()

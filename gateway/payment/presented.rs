@@ -8,11 +8,11 @@ use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::quote::MEMBER;
-use super::{PaymentId, Quote, QuoteMint, Refused, eip3009, identifier, permit2, svm};
+use super::{PaymentId, Quote, QuoteMint, Refused, eip3009, identifier, permit2, svm, upto};
 use crate::money::{Address, AtomicAmount, Family, TransferMethod};
 use crate::pricing::{Offer, OfferKey, Terms, Varying, digest};
 use crate::x402::facilitator::FacilitatorRequest;
-use crate::x402::{Version, codec, v1, v2};
+use crate::x402::{Scheme, Version, codec, v1, v2};
 
 /// The margin that facilitators demand between now and the end of an authorization, in seconds.
 const SETTLE_MARGIN_S: u64 = 6;
@@ -139,7 +139,7 @@ impl Presented {
         let terms = offer
             .terms
             .iter()
-            .find(|terms| payment.scheme == "exact" && terms.v1_network == Some(payment.network.as_str()))
+            .find(|terms| payment.scheme == terms.scheme.as_str() && terms.v1_network == Some(payment.network.as_str()))
             .ok_or_else(no_match)?;
         let terms = match terms.network.family() {
             // It does not say who pays the fees but in the transaction itself.
@@ -286,24 +286,33 @@ fn earlier_terms(echo: &v2::PaymentRequirements) -> Result<Terms, Refused> {
         },
     };
     let pay_to = Address::parse(&echo.pay_to, &network).map_err(|_| no_match())?;
-    Ok(Terms::new(network, asset, echo.amount, pay_to, echo.max_timeout_seconds, None, echo.extra.clone()))
+    let scheme = Scheme::parse(&echo.scheme).map_err(|_| no_match())?;
+    let extra = echo.extra.clone();
+    Ok(Terms::new(network, asset, echo.amount, pay_to, echo.max_timeout_seconds, None, extra).by(scheme))
 }
 
 fn check_scheme(payload: &str, terms: &Terms, now: u64) -> Result<(PaymentId, Option<Address>, Window), Refused> {
-    match (terms.network.family(), terms.asset.transfer) {
-        (Family::Evm(_), TransferMethod::Native) => {
+    let family = terms.network.family();
+    let is_read = terms.scheme.is_read_on(family);
+    match (family, terms.asset.transfer) {
+        (Family::Evm(_), _) if is_read && terms.scheme.is_upto() => {
+            let (id, payer, window) = upto::check(&parse_payload(payload)?, terms, now)?;
+            Ok((id, Some(payer), window))
+        }
+        (Family::Evm(_), TransferMethod::Native) if is_read => {
             let (id, payer, window) = eip3009::check(&parse_payload(payload)?, terms, now)?;
             Ok((id, Some(payer), window))
         }
-        (Family::Evm(_), TransferMethod::Permit2) => {
+        (Family::Evm(_), TransferMethod::Permit2) if is_read => {
             let (id, payer, window) = permit2::check(&parse_payload(payload)?, terms, now)?;
             Ok((id, Some(payer), window))
         }
-        (Family::Solana, _) => {
+        (Family::Solana, _) if is_read => {
             let (id, payer) = svm::check(&parse_payload(payload)?, terms)?;
             Ok((id, payer, Window::OPEN))
         }
-        (Family::Other, _) => {
+        // Nothing is known of it here, not even which part of it was signed.
+        _ => {
             let value: Value = parse(payload)?;
             Ok((PaymentId::opaque(&terms.network, &value.to_string()), None, Window::OPEN))
         }

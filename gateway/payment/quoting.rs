@@ -3,12 +3,13 @@
 use serde_json::{Map, Value, json};
 
 use super::testing::{
-    NOW, SvmWallet, Wallet, mint, offer, quoted, read, read_at, reason, usdc, usdc_by_permit2, usdc_on_solana, v1, v2,
-    weather,
+    NOW, SvmWallet, Wallet, elsewhere, mint, offer, quoted, read, read_at, reason, usdc, usdc_by_permit2,
+    usdc_on_solana, v1, v2, weather,
 };
 use super::{Presented, QuoteMint, Refused};
 use crate::money::AtomicAmount;
 use crate::pricing::{Offer, OfferKey, Terms};
+use crate::x402::Scheme;
 
 fn quote(offer: &OfferKey, terms: &Terms) -> String {
     mint().quote(offer, &terms.digest, NOW, [1; 8])
@@ -127,6 +128,29 @@ fn a_quote_of_a_price_that_has_not_changed_is_good_for_ever() {
     assert_eq!(read(&pay(&offer.terms[0], &early), &offer).unwrap().quote.unwrap().issued_at, NOW - 1_000_000);
 }
 
+/// Terms of a scheme that nobody here knows.
+fn streamed(amount: u128) -> Terms {
+    let Terms { network, asset, pay_to, .. } = elsewhere();
+    let extra = Map::from_iter([("channel".to_owned(), json!({"of": [1, "b"]}))]);
+    Terms::new(network, asset, AtomicAmount::new(amount), pay_to, 60, None, extra)
+        .by(Scheme::parse("streamed").unwrap())
+}
+
+/// The facilitator has another word now: what it said before holds for who was quoted it.
+#[test]
+fn what_the_facilitator_said_before_is_honoured() {
+    let old = streamed(10_000);
+    let mut new = old.clone();
+    new.extra.insert("channel".to_owned(), json!("another"));
+    let offer = offer(weather().key, [new.by(Scheme::exact()).by(Scheme::parse("streamed").unwrap())]);
+    let message = quoted(&old, json!({"stream": "AAAA"}), &quote(&offer.key, &old));
+    assert_eq!(read(&message, &offer).unwrap().terms.requirements(), old.requirements());
+    assert_eq!(reason(&v2(&old, json!({"stream": "AAAA"})), &offer), "no_matching_payment_requirements");
+    let mut as_exact = message;
+    as_exact["accepted"]["scheme"] = "exact".into();
+    assert_eq!(reason(&as_exact, &offer), "no_matching_payment_requirements");
+}
+
 #[test]
 fn an_old_price_is_honoured_on_every_rail() {
     let wallet = Wallet::new(1);
@@ -134,6 +158,7 @@ fn an_old_price_is_honoured_on_every_rail() {
         (usdc(10_000), usdc(20_000), wallet.eip3009(&usdc(10_000), 1)),
         (usdc_by_permit2(10_000), usdc_by_permit2(20_000), wallet.permit2(&usdc_by_permit2(10_000), 1)),
         (usdc_on_solana(10_000), usdc_on_solana(20_000), SvmWallet::new(1).pay(&usdc_on_solana(10_000), 1)),
+        (streamed(10_000), streamed(20_000), json!({"stream": "AAAA"})),
     ];
     for (old, new, payload) in rails {
         let offer = offer(weather().key, [new]);

@@ -77,6 +77,13 @@ pub(crate) fn usdc_by_permit2(amount: u128) -> Terms {
     terms("base", TransferMethod::Permit2, amount, PAY_TO, Map::new())
 }
 
+/// Any asset of an EVM network.
+pub(crate) fn asset_on(network: &str, asset: Asset, amount: u128) -> Terms {
+    let network = Network::parse(network).unwrap();
+    let pay_to = Address::parse(PAY_TO, &network).unwrap();
+    Terms::new(network, asset, AtomicAmount::new(amount), pay_to, 60, None, Map::new())
+}
+
 /// USDC on Solana, with a fee payer.
 pub(crate) fn usdc_on_solana(amount: u128) -> Terms {
     on_solana(amount, FEE_PAYER, None)
@@ -228,7 +235,7 @@ impl Wallet {
     /// A Permit2 payload on some terms.
     pub(crate) fn permit2(&self, terms: &Terms, nonce: u8) -> Value {
         self.permit(
-            8453,
+            chain_id(terms),
             json!({
                 "from": self.address(),
                 "permitted": {"token": terms.asset.address, "amount": terms.amount},
@@ -258,10 +265,14 @@ impl Wallet {
             chain_id: chain_id,
             verifying_contract: address!("000000000022D473030F116dDEE9F6B43aC78BA3"),
         };
-        let signature = self.sign(message.eip712_signing_hash(&domain));
-        let mut payload = json!({"signature": signature});
+        let mut payload = json!({"signature": self.sign_typed(&message, &domain)});
         payload["permit2Authorization"] = authorization;
         payload
+    }
+
+    /// Signs typed data of another form.
+    pub(crate) fn sign_typed(&self, message: &impl alloy_sol_types::SolStruct, domain: &Eip712Domain) -> String {
+        self.sign(message.eip712_signing_hash(domain))
     }
 
     fn sign(&self, digest: B256) -> String {
@@ -274,13 +285,17 @@ impl Wallet {
 /// What payers of some terms sign for.
 pub(crate) fn domain(terms: &Terms) -> Eip712Domain {
     let domain = terms.asset.domain.clone().unwrap();
-    let Family::Evm(chain_id) = terms.network.family() else { panic!("{} is no EVM network", terms.network) };
     eip712_domain! {
         name: domain.name.to_string(),
         version: domain.version.to_string(),
-        chain_id: chain_id,
+        chain_id: chain_id(terms),
         verifying_contract: terms.asset.address.evm().unwrap(),
     }
+}
+
+fn chain_id(terms: &Terms) -> u64 {
+    let Family::Evm(chain_id) = terms.network.family() else { panic!("{} is no EVM network", terms.network) };
+    chain_id
 }
 
 /// The network of [`usdc`].

@@ -5,17 +5,24 @@ use serde_json::{Map, Value};
 use super::{FeePayers, Reach};
 use crate::money::Network;
 use crate::svm;
+use crate::x402::Scheme;
 use crate::x402::facilitator::SupportedResponse;
 use crate::x402::networks;
+
+/// Version, scheme and network, by its name in that version.
+type Kind = (u8, String, String);
+
+/// Members of `extra` that name one of the facilitator's own addresses.
+const SIGNERS: &[&str] = &["feePayer", "facilitatorAddress"];
 
 /// What a facilitator, or all of them together, are known to settle, so that nothing is offered that nobody would take.
 ///
 /// Before a facilitator's first answer nothing is known of it: then all that needs no word of it is offered, since a
-/// challenge must not wait for anybody.
+/// challenge must not wait for anybody. What the gateway cannot read itself always needs one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kinds {
-    /// `extra`, by version and the network's name in it.
-    known: BTreeMap<(u8, String), Map<String, Value>>,
+    /// What goes into `extra`.
+    known: BTreeMap<Kind, Map<String, Value>>,
     /// The networks of facilitators that have not answered.
     unheard: Vec<Reach>,
     fee_payers: FeePayers,
@@ -36,17 +43,20 @@ impl Kinds {
     /// facilitator with several names a random one each time, and an honest payment must not stop matching.
     pub fn from_supported(supported: &SupportedResponse, earlier: &Self) -> Self {
         let mut known = BTreeMap::new();
-        for kind in supported.kinds.iter().filter(|kind| kind.scheme == "exact") {
+        for kind in &supported.kinds {
+            let key = (kind.x402_version, kind.scheme.clone(), kind.network.clone());
             let mut extra = kind.extra.clone().unwrap_or_default();
             let family = kind.network.split_once(':').map_or("solana", |(namespace, _)| namespace);
             let signers = supported.signers.get(&format!("{family}:*"));
-            let before = earlier.extra(kind.x402_version, &kind.network).and_then(|extra| extra.get("feePayer"));
-            if let (Some(signers), Some(Value::String(before))) = (signers, before)
-                && signers.contains(before)
-            {
-                extra.insert("feePayer".to_owned(), Value::from(before.as_str()));
+            for name in SIGNERS {
+                let before = earlier.known.get(&key).and_then(|extra| extra.get(*name));
+                if let (Some(signers), Some(Value::String(before))) = (signers, before)
+                    && signers.contains(before)
+                {
+                    extra.insert((*name).to_owned(), Value::from(before.as_str()));
+                }
             }
-            known.entry((kind.x402_version, kind.network.clone())).or_insert(extra);
+            known.entry(key).or_insert(extra);
         }
         let signers = supported.signers.iter().filter(|(pattern, _)| pattern.starts_with("solana:"));
         let signers = signers.flat_map(|(_, list)| list).map(String::as_str);
@@ -63,7 +73,8 @@ impl Kinds {
             1 => networks::of_v1(name),
             _ => Network::parse(name).ok(),
         };
-        self.known.retain(|(version, name), _| network(*version, name).is_some_and(|network| reach.covers(&network)));
+        self.known
+            .retain(|(version, _, name), _| network(*version, name).is_some_and(|network| reach.covers(&network)));
         self
     }
 
@@ -80,36 +91,49 @@ impl Kinds {
         joined
     }
 
-    /// Whether payments of version 2 on a network may be offered; `fee_payer` says whether that needs the
-    /// facilitator's own word.
-    pub fn settles(&self, network: &Network, fee_payer: bool) -> bool {
-        match self.extra(2, network.caip2()) {
-            Some(_) => !fee_payer || self.fee_payer(network).is_some(),
-            None => !fee_payer && self.may_settle(network),
-        }
+    /// What payments of version 2 have in `extra` by the facilitator's word. None if nobody has said that they are settled.
+    pub fn extra(&self, scheme: &Scheme, network: &Network) -> Option<&Map<String, Value>> {
+        self.of(2, scheme, network.caip2())
     }
 
     /// Whether payments of version 1 on a network may be offered, by its short name.
     pub fn settles_v1(&self, network: &Network, name: &str) -> bool {
-        self.extra(1, name).is_some() || self.may_settle(network)
+        self.lists_v1(name) || self.may_settle(network)
     }
 
-    /// Whether a payment on these terms can be settled: `name` is the network's in the payment's version.
-    pub fn takes(&self, version: u8, network: &Network, name: &str, fee_payer: Option<&str>) -> bool {
-        match self.extra(version, name) {
-            Some(_) => fee_payer.is_none_or(|fee_payer| self.fee_payers.contains(fee_payer)),
-            None => fee_payer.is_none() && self.may_settle(network),
+    /// Whether somebody has said that payments of version 1 on a network are settled.
+    pub fn lists_v1(&self, name: &str) -> bool {
+        self.of(1, &Scheme::exact(), name).is_some()
+    }
+
+    /// Whether a payment with this `extra` can be settled: `name` is the network's in the payment's version.
+    pub fn takes(
+        &self,
+        version: u8,
+        scheme: &Scheme,
+        network: &Network,
+        name: &str,
+        extra: &Map<String, Value>,
+    ) -> bool {
+        let [fee_payer, address] = ["feePayer", "facilitatorAddress"].map(|name| extra.get(name)?.as_str());
+        match self.of(version, scheme, name) {
+            Some(known) => {
+                let ours = known.get("facilitatorAddress").and_then(Value::as_str);
+                fee_payer.is_none_or(|fee_payer| self.fee_payers.contains(fee_payer))
+                    && address.zip(ours).is_none_or(|(address, ours)| address.eq_ignore_ascii_case(ours))
+            }
+            None => fee_payer.is_none() && address.is_none() && self.may_settle(network),
         }
     }
 
     /// The address that pays a network's fees, for `extra.feePayer`. None if it is no address: nobody could pay then.
     pub fn fee_payer(&self, network: &Network) -> Option<&str> {
-        self.named(2, network.caip2())
+        Self::named(self.extra(&Scheme::exact(), network))
     }
 
     /// The same for version 1, by the network's short name: what its own kind says goes before the other's word.
     pub fn fee_payer_v1(&self, name: &str, network: &Network) -> Option<&str> {
-        self.named(1, name).or_else(|| self.fee_payer(network))
+        Self::named(self.of(1, &Scheme::exact(), name)).or_else(|| self.fee_payer(network))
     }
 
     /// All that were named since the start.
@@ -117,8 +141,8 @@ impl Kinds {
         &self.fee_payers
     }
 
-    fn named(&self, version: u8, network: &str) -> Option<&str> {
-        self.extra(version, network)?.get("feePayer")?.as_str().filter(|text| svm::pubkey(text).is_some())
+    fn named(extra: Option<&Map<String, Value>>) -> Option<&str> {
+        extra?.get("feePayer")?.as_str().filter(|text| svm::pubkey(text).is_some())
     }
 
     /// Whether somebody may settle there who has not said so yet.
@@ -126,8 +150,8 @@ impl Kinds {
         self.unheard.iter().any(|reach| reach.covers(network))
     }
 
-    fn extra(&self, version: u8, network: &str) -> Option<&Map<String, Value>> {
-        self.known.get(&(version, network.to_owned()))
+    fn of(&self, version: u8, scheme: &Scheme, network: &str) -> Option<&Map<String, Value>> {
+        self.known.get(&(version, scheme.to_string(), network.to_owned()))
     }
 }
 
@@ -155,10 +179,9 @@ mod tests {
     #[test]
     fn only_what_the_facilitator_settles_is_offered() {
         let kinds = Kinds::from_supported(&supported(A, &[]), &Kinds::unknown());
-        let settles = |id, fee_payer| kinds.settles(&Network::parse(id).unwrap(), fee_payer);
-        assert!(settles("eip155:8453", false));
-        assert!(settles(SOLANA, true));
-        assert!(!settles("eip155:1", false));
+        let settles = |scheme, id| kinds.extra(&Scheme::parse(scheme).unwrap(), &Network::parse(id).unwrap()).is_some();
+        assert!(settles("exact", "eip155:8453") && settles("exact", SOLANA) && settles("upto", "eip155:1"));
+        assert!(!settles("exact", "eip155:1") && !settles("upto", "eip155:8453"));
         let v1 = |name| kinds.settles_v1(&networks::of_v1(name).unwrap(), name);
         assert!(v1("base") && !v1("solana"));
     }
@@ -166,9 +189,12 @@ mod tests {
     #[test]
     fn before_its_first_answer_only_solana_waits() {
         let kinds = Kinds::unknown();
-        assert!(kinds.settles(&Network::parse("eip155:8453").unwrap(), false));
-        assert!(!kinds.settles(&Network::parse(SOLANA).unwrap(), true));
-        assert!(kinds.settles_v1(&Network::parse("eip155:8453").unwrap(), "base"));
+        let base = Network::parse("eip155:8453").unwrap();
+        assert!(kinds.may_settle(&base) && kinds.settles_v1(&base, "base") && !kinds.lists_v1("base"));
+        assert_eq!(
+            (kinds.extra(&Scheme::exact(), &base), kinds.fee_payer(&Network::parse(SOLANA).unwrap())),
+            (None, None)
+        );
     }
 
     #[test]
@@ -198,7 +224,6 @@ mod tests {
         let solana = Network::parse(SOLANA).unwrap();
         let kinds = Kinds::from_supported(&supported("somebody", &["somebody"]), &Kinds::unknown());
         assert_eq!(kinds.fee_payer(&solana), None);
-        assert!(!kinds.settles(&solana, true) && kinds.settles(&solana, false));
         assert!(!kinds.fee_payers().contains("somebody"));
     }
 
@@ -223,9 +248,10 @@ mod tests {
         let (base, solana) = (Network::parse("eip155:8453").unwrap(), Network::parse(SOLANA).unwrap());
         let reach = Reach::of([base.clone()]);
         let kinds = Kinds::from_supported(&supported(A, &[]), &Kinds::unknown()).within(&reach);
-        assert!(kinds.settles(&base, false) && kinds.settles_v1(&base, "base") && !kinds.settles(&solana, true));
+        let settles = |network| kinds.extra(&Scheme::exact(), network).is_some();
+        assert!(settles(&base) && kinds.settles_v1(&base, "base") && !settles(&solana));
         let silent = Kinds::unheard(reach);
-        assert!(silent.settles(&base, false) && !silent.settles(&Network::parse("eip155:1").unwrap(), false));
+        assert!(silent.may_settle(&base) && !silent.may_settle(&Network::parse("eip155:1").unwrap()));
     }
 
     #[test]
@@ -235,7 +261,10 @@ mod tests {
         let silent = Kinds::unheard(Reach::of([Network::parse("eip155:1").unwrap()]));
         let joined = Kinds::joined([&silent, &first, &second]);
         assert_eq!(joined.fee_payer(&solana), Some(A));
-        let settles = |id: &str| joined.settles(&Network::parse(id).unwrap(), false);
+        let settles = |id: &str| {
+            let network = Network::parse(id).unwrap();
+            joined.extra(&Scheme::exact(), &network).is_some() || joined.may_settle(&network)
+        };
         assert!(settles("eip155:1") && settles("eip155:8453") && !settles("eip155:137"));
     }
 
@@ -243,10 +272,18 @@ mod tests {
     fn a_payment_goes_to_whoever_pays_its_fees() {
         let (base, solana) = (Network::parse("eip155:8453").unwrap(), Network::parse(SOLANA).unwrap());
         let kinds = Kinds::from_supported(&supported(A, &[]), &Kinds::unknown());
-        let takes = |fee_payer: &str| kinds.takes(2, &solana, SOLANA, Some(fee_payer));
+        let extra = |name: &str, address: &str| Map::from_iter([(name.to_owned(), Value::from(address))]);
+        let (exact, none) = (Scheme::exact(), Map::new());
+        let takes = |fee_payer| kinds.takes(2, &exact, &solana, SOLANA, &extra("feePayer", fee_payer));
         assert!(takes(A) && !takes(B));
-        assert!(kinds.takes(1, &base, "base", None) && !kinds.takes(1, &base, "solana", None));
-        assert!(Kinds::unknown().takes(2, &base, "eip155:8453", None));
-        assert!(!Kinds::unknown().takes(2, &solana, SOLANA, Some(A)), "it has named none");
+        assert!(kinds.takes(1, &exact, &base, "base", &none) && !kinds.takes(1, &exact, &base, "solana", &none));
+        assert!(Kinds::unknown().takes(2, &exact, &base, "eip155:8453", &none));
+        assert!(!Kinds::unknown().takes(2, &exact, &solana, SOLANA, &extra("feePayer", A)), "it has named none");
+        let mut with_upto = supported(A, &[]);
+        with_upto.kinds[2].extra = Some(extra("facilitatorAddress", "0xAb"));
+        let kinds = Kinds::from_supported(&with_upto, &Kinds::unknown());
+        let (upto, ethereum) = (Scheme::parse("upto").unwrap(), Network::parse("eip155:1").unwrap());
+        let takes = |address| kinds.takes(2, &upto, &ethereum, "eip155:1", &extra("facilitatorAddress", address));
+        assert!(takes("0xab") && !takes("0xac"));
     }
 }

@@ -8,7 +8,7 @@ use super::svm::MEMO;
 use super::{FeePayers, Price};
 use crate::money::{Address, Asset, AtomicAmount, Network, TransferMethod};
 use crate::plans::{Plan, Units};
-use crate::x402::v2;
+use crate::x402::{Scheme, v2};
 
 /// Something that can be bought: one call of a route, or a plan.
 #[derive(Debug)]
@@ -32,6 +32,8 @@ pub struct OfferKey(Arc<str>);
 /// One way to pay for an offer: an entry of the challenge's `accepts`.
 #[derive(Debug, Clone)]
 pub struct Terms {
+    /// By which rules.
+    pub scheme: Scheme,
     /// Where.
     pub network: Network,
     /// In what.
@@ -132,8 +134,8 @@ impl Offer {
 }
 
 impl Terms {
-    /// Completes terms with `extra` and the digest. `flow` and fee payer are the only parts that do not follow from
-    /// the asset.
+    /// Terms of the scheme `exact`, completed with `extra` and the digest. `more` is what does not follow from the
+    /// asset.
     pub fn new(
         network: Network,
         asset: Asset,
@@ -153,7 +155,8 @@ impl Terms {
         }
         extra.extend(more);
         let empty = String::new();
-        let mut terms = Self {
+        let terms = Self {
+            scheme: Scheme::exact(),
             network,
             asset,
             amount,
@@ -167,17 +170,26 @@ impl Terms {
             fee_payers: FeePayers::default(),
             v1_head: empty,
         };
-        let requirements = terms.requirements();
-        terms.digest = self::digest(&requirements);
-        terms.v2_head = v2_head_of(&requirements);
-        terms.v1_head = v1_network.map(|network| v1_head_of(&requirements, network)).unwrap_or_default();
-        terms
+        terms.completed()
+    }
+
+    /// The same of another scheme.
+    pub fn by(self, scheme: Scheme) -> Self {
+        if self.scheme == scheme { self } else { Self { scheme, ..self }.completed() }
+    }
+
+    fn completed(mut self) -> Self {
+        let requirements = self.requirements();
+        self.digest = digest(&requirements);
+        self.v2_head = v2_head_of(&requirements);
+        self.v1_head = self.v1_network.map(|network| v1_head_of(&requirements, network)).unwrap_or_default();
+        self
     }
 
     /// The terms as they stand in a challenge, without a quote: also what the facilitator is shown.
     pub fn requirements(&self) -> v2::PaymentRequirements {
         v2::PaymentRequirements {
-            scheme: "exact".to_owned(),
+            scheme: self.scheme.to_string(),
             network: self.network.to_string(),
             amount: self.amount,
             asset: self.asset.address.to_string(),
@@ -197,7 +209,7 @@ impl Terms {
     pub fn matches(&self, echo: &v2::PaymentRequirements) -> bool {
         let same_address =
             |text: &str, ours: &Address| Address::parse(text, &self.network).is_ok_and(|theirs| theirs == *ours);
-        echo.scheme == "exact"
+        echo.scheme == self.scheme.as_str()
             && echo.network == self.network.caip2()
             && echo.amount == self.amount
             && echo.max_timeout_seconds == self.max_timeout_seconds
@@ -214,7 +226,7 @@ impl Terms {
             |text: &str, ours: &Address| Address::parse(text, &self.network).is_ok_and(|theirs| theirs == *ours);
         let extra = self.extra.iter().find(|(name, ours)| echo.extra.get(*name) != Some(ours));
         let texts = [
-            (echo.scheme != "exact", "scheme must be exact".to_owned()),
+            (echo.scheme != self.scheme.as_str(), format!("scheme must be {}", self.scheme)),
             (echo.network != self.network.caip2(), format!("network must be {}", self.network)),
             (!address(&echo.asset, &self.asset.address), format!("asset must be {}", self.asset.address)),
             (echo.amount != self.amount, format!("amount must be {}", self.amount)),

@@ -131,8 +131,8 @@ impl Desk {
 
     /// Whether it settles payments on these terms, as far as is known.
     pub(super) fn takes(&self, presented: &Presented) -> bool {
-        let (version, network) = (presented.version.number(), &presented.terms.network);
-        self.kinds.load().takes(version, network, presented.network_name(), fee_payer(presented))
+        let (version, terms) = (presented.version.number(), &presented.terms);
+        self.kinds.load().takes(version, &terms.scheme, &terms.network, presented.network_name(), &terms.extra)
     }
 
     /// Whether it may yet say that it settles there.

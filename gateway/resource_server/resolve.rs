@@ -93,12 +93,19 @@ impl ResourceServer {
         record: &Record,
         patience: Option<Duration>,
     ) -> Result<Ending, Denial> {
-        let ending = match patience.map(|patience| Instant::now() + patience) {
+        let mut ending = match patience.map(|patience| Instant::now() + patience) {
             None => self.ask(market, record).await,
             Some(until) => self.ask_until(market, record, until).await,
         };
         crash_point!("resolve.answered");
-        self.write_ending(market, record, &ending).await?;
+        match (self.write_ending(market, record, &ending).await, &ending) {
+            (Err(StoreError::TransactionTaken(_)), Ending::Settled(receipt)) => {
+                let doubt = taken(receipt);
+                self.ledger.unknown(&record.id, &doubt).await?;
+                ending = Ending::Open(Unclear::new(doubt.reason));
+            }
+            (written, _) => written?,
+        }
         crash_point!("resolve.written");
         Ok(ending)
     }
@@ -243,6 +250,14 @@ impl Market {
     }
 }
 
+/// What is noted of a payment whose transaction has settled another one. Both may be the same money in two texts: to
+/// serve it would be for free, and to call it unpaid might be for nothing. Only the operator can find out.
+pub(super) fn taken(receipt: &SettleResponse) -> Doubt {
+    let reason = "its transaction has settled another payment".to_owned();
+    tracing::error!(transaction = receipt.transaction, "two payments were settled by one transaction");
+    Doubt { reason, transaction: Some(receipt.transaction.clone()), ask_at: None }
+}
+
 /// A receipt that belongs to somebody else's payment proves nothing about this one.
 pub(super) fn of_another_payer(receipt: SettleResponse) -> Unclear {
     let why = format!("success for the payer {}", receipt.payer.unwrap_or_default());
@@ -263,7 +278,8 @@ async fn look_up(chain: &dyn Chain, sought: &Sought, longest: Duration) -> Resul
 /// What the facilitator alone can prove.
 fn without_chain(market: &Market, record: &Record, unclear: Unclear) -> Ending {
     match market.risk.unproven {
-        Unproven::Accept if unclear.used => {
+        // "Already used" proves something of a payment that can be told from all others.
+        Unproven::Accept if unclear.used && record.is_read() => {
             let transaction = unclear.transaction.or_else(|| record.transaction_hint.clone());
             Ending::Settled(receipt(record, transaction.unwrap_or_default()))
         }

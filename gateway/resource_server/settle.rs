@@ -4,7 +4,7 @@ use std::time::Instant;
 use super::charge::{contradicts, may_have_landed};
 use super::desk::{Place, Work};
 use super::purchase::buyer;
-use super::resolve::{Ending, of_another_payer};
+use super::resolve::{Ending, of_another_payer, taken};
 use super::screened::account_for;
 use super::{Denial, Market, ResourceServer, Settled, Verified};
 use crate::crash::crash_point;
@@ -147,6 +147,10 @@ impl ResourceServer {
             Ok(()) => {
                 crash_point!("settle.booked");
                 Ok(settling.settled(receipt))
+            }
+            Err(StoreError::TransactionTaken(id)) => {
+                self.ledger.unknown(&id, &taken(&receipt)).await?;
+                Err(Denial::Unresolved(id))
             }
             Err(error) => {
                 // The money has moved and the book does not say so: the row stays as settling, which the next

@@ -54,7 +54,8 @@ pub trait Ledger: Send + Sync {
     /// Writes that the money has moved and, for a plan, what was sold for it: all of it or nothing.
     ///
     /// # Errors
-    /// [`StoreError`]; the payment then stays as settling.
+    /// [`StoreError`]; the payment then stays as settling. [`StoreError::TransactionTaken`] if the gateway cannot read
+    /// such payments and the transaction has settled another one: both may be the same money.
     async fn settled(&self, id: &PaymentId, receipt: &SettleResponse, sale: Option<&Sale>) -> Result<(), StoreError>;
 
     /// Writes that the money has not moved.
@@ -134,6 +135,9 @@ pub enum StoreError {
     /// Another payment of this payer for this offer has the same payment-identifier.
     #[error("the payment-identifier of {0} belongs to another payment")]
     IdentifierTaken(PaymentId),
+    /// The transaction that settled this payment has settled another one already.
+    #[error("the transaction of {0} has settled another payment")]
+    TransactionTaken(PaymentId),
     /// The key is not there, is not theirs, or opens nothing any more.
     #[error("there is no working key {0}")]
     NoKey(KeyId),

@@ -7,6 +7,7 @@ use crate::money::{Address, AtomicAmount, Network};
 use crate::payment::{Goods, PaymentId, State};
 use crate::plans::{Key, KeyHash, OnRepurchase, Subscription};
 use crate::pricing::OfferKey;
+use crate::x402::Scheme;
 use crate::x402::facilitator::{FacilitatorRequest, SettleResponse};
 
 /// What the ledger has of a payment. Its `Debug` form shows nothing that a repeat could be made with.
@@ -55,6 +56,19 @@ pub struct Record {
     pub receipt: Option<SettleResponse>,
     /// When it was first written.
     pub created_at: SystemTime,
+}
+
+impl Record {
+    /// Whether the gateway can read such payments, and so tell two of them apart by what was signed.
+    pub fn is_read(&self) -> bool {
+        #[derive(serde::Deserialize)]
+        struct Requirements {
+            scheme: String,
+        }
+        let requirements = serde_json::from_str(self.request.payment_requirements.get());
+        let scheme = requirements.ok().and_then(|Requirements { scheme }| Scheme::parse(&scheme).ok());
+        scheme.is_some_and(|scheme| scheme.is_read_on(self.chain.family()))
+    }
 }
 
 impl std::fmt::Debug for Record {

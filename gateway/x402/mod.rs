@@ -12,8 +12,11 @@ pub mod codec;
 pub mod facilitator;
 pub mod headers;
 pub mod networks;
+mod scheme;
 pub mod v1;
 pub mod v2;
+
+pub use scheme::{Scheme, SchemeError};
 
 /// The protocol version that a payment speaks; its receipt and the facilitator's calls speak the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

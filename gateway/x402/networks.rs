@@ -321,7 +321,7 @@ pub static NETWORKS: &[KnownNetwork] = &[
         "eip155:43113",
         "avalanche-fuji",
         Some("avalanche-fuji"),
-        &[native("USDC", "0x5425890298aed601595a70AB815c96711a31Bc65", 6, Some(("USDC", "2")))],
+        &[native("USDC", "0x5425890298aed601595a70AB815c96711a31Bc65", 6, Some(("USD Coin", "2")))],
     ),
     net(
         "eip155:4689",

@@ -45,7 +45,7 @@ pub struct ResourceInfo {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PaymentRequirements {
-    /// `exact`, for all that this gateway offers.
+    /// `exact`, for all that clients know without more.
     pub scheme: String,
     /// CAIP-2 id.
     pub network: String,

@@ -132,6 +132,17 @@ fn a_facilitator_is_asked_what_it_settles() {
 }
 
 #[test]
+fn the_known_networks_are_listed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (code, text, stderr) = run(folder.path(), &["networks"]);
+    assert_eq!((code, stderr.as_str()), (Some(0), ""));
+    assert!(text.lines().any(|line| line.starts_with("base ") && line.contains("USD Coin / 2")), "{text}");
+    let (code, printed, _) = run(folder.path(), &["networks", "--json"]);
+    let networks: serde_json::Value = serde_json::from_str(&printed).unwrap();
+    assert_eq!((code, &networks[0]["network"]), (Some(0), &json!("eip155:8453")));
+}
+
+#[test]
 fn a_request_is_explained() {
     let folder = folder(CONFIG);
     for (method, url, words) in [

@@ -36,6 +36,7 @@ mod money_order;
 mod money_unknown;
 mod operator_api;
 mod operators_view;
+mod passed_on;
 mod paths;
 mod payments_commands;
 mod plans;

@@ -1,5 +1,8 @@
 //! EIP-3009 payments and EIP-1271 signatures on Ethereum and its kin.
 
+mod inspect;
+#[cfg(test)]
+mod inspected;
 mod judge;
 mod search;
 #[cfg(test)]

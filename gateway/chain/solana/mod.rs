@@ -3,6 +3,9 @@
 //! The message is the one that the facilitator has verified, so that its success is the payment: amount and receiver
 //! are not read again.
 
+mod inspect;
+#[cfg(test)]
+mod inspected;
 mod message;
 #[cfg(test)]
 mod tests;

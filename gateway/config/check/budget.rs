@@ -2,8 +2,6 @@
 
 use std::collections::HashMap;
 
-use serde_json::Map;
-
 use crate::config::document::Section;
 use crate::config::{Config, Receiver};
 use crate::plans::Plan;
@@ -20,8 +18,8 @@ const PLAN_FRAME_BYTES: usize = 190;
 const QUOTE_BYTES: usize = 52;
 /// The timing in `extra`, which plans do not have.
 const TIMING_BYTES: usize = 28;
-/// A fee payer in `extra`, with its name.
-const FEE_PAYER_BYTES: usize = 60;
+/// An address of the facilitator's in `extra`, with its name.
+const SIGNER_BYTES: usize = 66;
 /// A memo in `extra`, with its name, but for the operator's text.
 const MEMO_BYTES: usize = 28;
 /// A recent block in `extra`, with the names of its two members.
@@ -84,12 +82,14 @@ fn entry(receiver: &Receiver, price: &Price) -> Option<usize> {
     let asset = receiver.asset_for(price)?.clone();
     let amount = price.on(&asset).ok()?;
     let (network, pay_to, seconds) = (receiver.network.clone(), receiver.pay_to.clone(), receiver.max_timeout_seconds);
-    let terms = Terms::new(network, asset, amount, pay_to, seconds, None, Map::new());
+    let terms =
+        Terms::new(network, asset, amount, pay_to, seconds, None, receiver.extra.clone()).by(receiver.scheme.clone());
     let json = serde_json::to_vec(&terms.requirements()).unwrap_or_default();
-    let fee_payer = if receiver.needs_fee_payer() { FEE_PAYER_BYTES } else { 0 };
+    let needed = receiver.scheme.needs_of_facilitator(receiver.network.family());
+    let needed = if needed.is_some_and(|name| !receiver.extra.contains_key(name)) { SIGNER_BYTES } else { 0 };
     let memo = receiver.memo.as_ref().map_or(0, |memo| MEMO_BYTES + json_bytes(&[memo]));
     let hint = if receiver.blockhash_hints { HINT_BYTES } else { 0 };
-    Some(json.len() + QUOTE_BYTES + fee_payer + memo + hint)
+    Some(json.len() + QUOTE_BYTES + needed + memo + hint)
 }
 
 /// A plan's content in `extra`, with its name.

@@ -23,6 +23,7 @@ mod quantity;
 mod receivers;
 mod route;
 mod routes;
+mod scheme;
 mod secret;
 mod server;
 mod store;

@@ -6,15 +6,24 @@ use std::time::Duration;
 
 use super::quantity::duration;
 use super::url::{Location, LocationError};
-use super::{Surroundings, asset, secret};
+use super::{Surroundings, asset, scheme, secret};
 use crate::config::document::Section;
 use crate::config::field::Field;
 use crate::config::{Receiver, Secret};
 use crate::money::{Address, Asset, Family, Network, TransferMethod};
 use crate::x402::networks::{self, KnownNetwork, NETWORKS};
 
-const NETWORK_KEYS: &[&str] =
-    &["asset", "max_timeout", "rpc_url", "allow_http", "confirm_settlements", "memo", "blockhash_hints"];
+const NETWORK_KEYS: &[&str] = &[
+    "asset",
+    "max_timeout",
+    "scheme",
+    "extra",
+    "rpc_url",
+    "allow_http",
+    "confirm_settlements",
+    "memo",
+    "blockhash_hints",
+];
 const TIMEOUTS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
 const USUAL_TIMEOUT_SECONDS: u64 = 60;
 /// Clients take memos of up to 256 bytes, of which a slash and sixteen digits are each challenge's own.
@@ -107,6 +116,7 @@ fn check_one(receiver: &Named<'_>, settings: Option<&Named<'_>>, around: &Surrou
     let memo = section.as_ref().and_then(|section| memo(section, &receiver.network));
     let blockhash_hints = section.as_ref().is_some_and(|section| blockhash_hints(section, &receiver.network));
     let pay_to = address(&receiver.field, &receiver.network);
+    let scheme = scheme::check(section.as_ref(), &receiver.network);
     let asset = section.as_ref().and_then(|section| section.field("asset"));
     let assets = match (asset, receiver.known) {
         (Some(field), known) => assets(asset::check(&field, &receiver.network, known)?, known),
@@ -118,11 +128,13 @@ fn check_one(receiver: &Named<'_>, settings: Option<&Named<'_>>, around: &Surrou
             return None;
         }
     };
+    let assets = scheme::assets(&scheme, assets, section.as_ref());
+    let extra = scheme::extra(section.as_ref(), &scheme, &receiver.network, &assets);
     if let Some(field) = &confirm {
         if rpc_url.is_none() {
             field.wrong("needs the chain: rpc_url is missing");
-        } else if assets.iter().any(|asset| asset.transfer == TransferMethod::Permit2) {
-            field.wrong("cannot be kept: payments by Permit2 cannot be looked up on the chain");
+        } else if !scheme.is_exact() || assets.iter().any(|asset| asset.transfer == TransferMethod::Permit2) {
+            field.wrong("cannot be kept: payments of other schemes and by Permit2 cannot be looked up on the chain");
         }
     }
     let pay_to = pay_to?;
@@ -130,7 +142,9 @@ fn check_one(receiver: &Named<'_>, settings: Option<&Named<'_>>, around: &Surrou
         receiver.field.wrong("is the token itself, where money would be lost; your own address would be right");
     }
     Some(Receiver {
-        v1_name: networks::v1_name(&receiver.network),
+        v1_name: networks::v1_name(&receiver.network).filter(|_| scheme.is_exact()),
+        scheme,
+        extra,
         network: receiver.network.clone(),
         name: receiver.key.into(),
         assets,

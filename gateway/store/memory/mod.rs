@@ -140,7 +140,10 @@ impl Ledger for MemoryStore {
             (payment.record.reason, payment.ask_at) = (None, None);
         };
         let now = self.now();
-        self.move_from(id, &OPEN, settle, |books| sale.map_or(Ok(()), |sale| books.sell(sale, now)))
+        self.move_from(id, &OPEN, settle, |books| {
+            books.check_transaction(id, receipt)?;
+            sale.map_or(Ok(()), |sale| books.sell(sale, now))
+        })
     }
 
     async fn voided(&self, id: &PaymentId, reason: &str) -> Result<(), StoreError> {
@@ -244,6 +247,19 @@ impl Books {
         };
         let taken = record.identifier.is_some() && self.payments.values().any(|other| same(&other.record));
         if taken { Err(StoreError::IdentifierTaken(record.id.clone())) } else { Ok(()) }
+    }
+
+    /// One payment for each transaction, of those that cannot be told apart otherwise.
+    fn check_transaction(&self, id: &PaymentId, receipt: &SettleResponse) -> Result<(), StoreError> {
+        let Some(payment) = self.payments.get(id).map(|payment| &payment.record) else { return Ok(()) };
+        let same = |other: &Record| {
+            let theirs = other.receipt.as_ref().map(|receipt| &receipt.transaction);
+            other.id != *id && other.chain == payment.chain && !other.is_read() && theirs == Some(&receipt.transaction)
+        };
+        let taken = !receipt.transaction.is_empty()
+            && !payment.is_read()
+            && self.payments.values().any(|other| same(&other.record));
+        if taken { Err(StoreError::TransactionTaken(id.clone())) } else { Ok(()) }
     }
 
     /// Keeps a response; the oldest make room for it, sixteen at a time.

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::clock::ManualClock;
-use crate::payment::testing::{NOW, Wallet, mint, offer, quoted, read, usdc};
+use crate::payment::testing::{NOW, Wallet, elsewhere, mint, offer, quoted, read, usdc, v2};
 use crate::payment::{Claimed, Goods, Presented, RequestHash, State};
 use crate::plans::{OnRepurchase, Origin, Plan};
 use crate::pricing::OfferKey;
@@ -158,6 +158,12 @@ pub(super) fn payment(nonce: u8) -> Presented {
     let offer = offer(OfferKey::plan("nano"), [usdc(10_000)]);
     let quote = mint().quote(&offer.key, &offer.terms[0].digest, NOW, [nonce; 8]);
     read(&quoted(&offer.terms[0], Wallet::new(1).eip3009(&offer.terms[0], nonce), &quote), &offer).unwrap()
+}
+
+/// A payment by a scheme that nobody here can read, in one of its texts.
+pub(super) fn unread(text: u8) -> Presented {
+    let offer = offer(OfferKey::plan("nano"), [elsewhere()]);
+    read(&v2(&offer.terms[0], serde_json::json!({"text": text})), &offer).unwrap()
 }
 
 pub(super) fn receipt() -> SettleResponse {

@@ -111,13 +111,14 @@ impl SqliteStore {
     }
 }
 
-const MIGRATIONS: [(&str, &str); 6] = [
+const MIGRATIONS: [(&str, &str); 7] = [
     ("payments and subscriptions", include_str!("schema/1_payments_and_subscriptions.sql")),
     ("recovery", include_str!("schema/2_recovery.sql")),
     ("operator", include_str!("schema/3_operator.sql")),
     ("holders", include_str!("schema/4_holders.sql")),
     ("register", include_str!("schema/5_register.sql")),
     ("facilitator", include_str!("schema/6_facilitator.sql")),
+    ("proofs", include_str!("schema/7_proofs.sql")),
 ];
 
 fn options(path: &Path) -> SqliteConnectOptions {

@@ -101,7 +101,12 @@ pub(super) async fn settled(
     .bind(receipt)
     .bind(now)
     .bind(id.as_str());
-    one(id, &moved.execute(&mut *connection).await?)?;
+    match moved.execute(&mut *connection).await {
+        Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {
+            return Err(StoreError::TransactionTaken(id.clone()));
+        }
+        moved => one(id, &moved?)?,
+    }
     match sale {
         Some(sale) => sales::sell(connection, Some(id), sale, now).await,
         None => Ok(()),

@@ -2,9 +2,9 @@
 
 use sqlx::AssertSqlSafe;
 
-use super::fixture::{Fixture, key_of, payment, receipt, sale};
+use super::fixture::{Fixture, key_of, payment, receipt, sale, unread};
 use super::*;
-use crate::payment::State;
+use crate::payment::{Presented, State};
 
 const STATES: [State; 5] = [State::Settling, State::Settled, State::Delivered, State::Voided, State::Unknown];
 
@@ -121,4 +121,21 @@ async fn what_would_cost_somebody_is_refused_by_the_database() {
         assert!(refused.is_err(), "{statement}: {refused:?}");
     }
     assert_eq!((fixture.used(&sold).await, fixture.lease(&sold, 10).await), (0, 6));
+}
+
+/// Two texts of one payment by a scheme that nobody here can read may be settled by one transaction.
+#[tokio::test]
+async fn a_transaction_settles_one_payment_of_those_that_cannot_be_read() {
+    let fixture = Fixture::new().await;
+    let [one, two] = [unread(1), unread(2)];
+    for presented in [&one, &two, &payment(3), &payment(4)] {
+        fixture.settling(presented).await.unwrap();
+    }
+    let settled = async |presented: &Presented, receipt| fixture.store().settled(&presented.id, &receipt, None).await;
+    assert_eq!(settled(&one, receipt()).await, Ok(()));
+    assert_eq!(settled(&two, receipt()).await, Err(StoreError::TransactionTaken(two.id.clone())));
+    assert_eq!(settled(&two, SettleResponse { transaction: "0xdef".to_owned(), ..receipt() }).await, Ok(()));
+    // Those that can be told apart may share one: a facilitator may settle many at once.
+    assert_eq!(settled(&payment(3), receipt()).await, Ok(()));
+    assert_eq!(settled(&payment(4), receipt()).await, Ok(()));
 }
