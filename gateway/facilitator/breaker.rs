@@ -1,4 +1,4 @@
-//! Whether a facilitator works: what its last calls came to, and when it is tried again after it failed.
+//! Whether a facilitator does its work: what its last calls came to, and when it is tried again after it failed.
 //!
 //! ```text
 //! closed ─ too many calls failed ─► open ─ the wait is over ─► one trial ─ it succeeds ─► closed
@@ -21,7 +21,7 @@ const WAIT: Duration = Duration::from_secs(5);
 /// Its longest wait.
 const WAIT_MAX: Duration = Duration::from_secs(60);
 
-/// The health of one facilitator.
+/// The health of one facilitator in one kind of call.
 #[derive(Debug, Default)]
 pub struct Breaker {
     state: Mutex<State>,
@@ -45,8 +45,8 @@ struct Open {
     tried: bool,
 }
 
-/// What may be done with a facilitator.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What may be done with a facilitator, the best first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Health {
     /// It works.
     Closed,

@@ -163,7 +163,7 @@ pub(super) fn not_taken(refused: Refused) -> Denial {
 }
 
 /// Whether a payment that is refused for this reason may be on the chain already.
-pub(super) fn may_have_landed(reason: &str) -> bool {
+fn may_have_landed(reason: &str) -> bool {
     says_used(reason) || reason.ends_with("transaction_simulation_failed")
 }
 

@@ -45,7 +45,9 @@ pub struct Desk {
     settings: DeskSettings,
     facilitator: Arc<dyn Facilitator>,
     kinds: ArcSwap<Kinds>,
-    breaker: Breaker,
+    /// One for each kind of call: what gives good verdicts may fail to settle, and what settles may be slow to check.
+    verdicts: Breaker,
+    transfers: Breaker,
     /// Whether its last word on what it settles is doubted.
     doubted: AtomicBool,
     /// Told when the facilitator fails, and when it works again.
@@ -77,12 +79,13 @@ impl Desk {
         let places = |part: usize| Semaphore::new((settings.places / part).max(1));
         let (checks, settlements, reserved) = (places(2), places(4), places(4));
         let kinds = ArcSwap::from_pointee(Kinds::unheard(settings.reach.clone()));
-        let breaker = Breaker::default();
+        let (verdicts, transfers) = (Breaker::default(), Breaker::default());
         Self {
             settings,
             facilitator,
             kinds,
-            breaker,
+            verdicts,
+            transfers,
             doubted: AtomicBool::new(false),
             turned,
             checks,
@@ -117,16 +120,17 @@ impl Desk {
 
     /// Notes that it answers again: the next payment may see whether it works.
     pub fn heard(&self) {
-        self.breaker.heard(now());
+        [&self.verdicts, &self.transfers].into_iter().for_each(|breaker| breaker.heard(now()));
     }
 
     /// Whether its last calls came to nothing, so that others are asked first.
     pub fn is_failing(&self) -> bool {
-        self.breaker.is_open()
+        self.verdicts.is_open() || self.transfers.is_open()
     }
 
     pub(super) fn health(&self) -> Health {
-        self.breaker.health(now())
+        let now = now();
+        self.verdicts.health(now).max(self.transfers.health(now))
     }
 
     /// Whether it settles payments on these terms, as far as is known.
@@ -167,16 +171,21 @@ impl Desk {
         }
     }
 
-    /// Notes a call that came to nothing.
+    /// Notes a verdict that did not come, or too late.
     pub(super) fn failed(&self) {
-        if self.breaker.failed(now()) {
+        self.failed_at(&self.verdicts);
+    }
+
+    fn failed_at(&self, breaker: &Breaker) {
+        let failed_before = self.is_failing();
+        if breaker.failed(now()) && !failed_before {
             tracing::error!(facilitator = &**self.name(), "the facilitator fails; others are asked first");
             self.turned.notify_one();
         }
     }
 
-    fn succeeded(&self) {
-        if self.breaker.succeeded() {
+    fn succeeded_at(&self, breaker: &Breaker) {
+        if breaker.succeeded() && !self.is_failing() {
             tracing::info!(facilitator = &**self.name(), "the facilitator works again");
             self.turned.notify_one();
         }
@@ -187,7 +196,8 @@ impl Place<'_> {
     /// See [`Facilitator::verify`].
     pub(super) async fn verify(self, request: &FacilitatorRequest) -> Result<Verdict, FacilitatorError> {
         let (desk, began) = (self.0, now());
-        desk.breaker.asked(began);
+        // A good verdict leads to a settlement, so this may be the trial of that too.
+        [&desk.verdicts, &desk.transfers].into_iter().for_each(|breaker| breaker.asked(began));
         let verdict = desk.facilitator.verify(request).await;
         let is_slow = desk.settings.latency_budget.is_some_and(|budget| began.elapsed() > budget);
         if let Ok(Verdict::Refused(refusal)) = &verdict
@@ -198,7 +208,7 @@ impl Place<'_> {
         match &verdict {
             Ok(Verdict::Refused(refusal)) if is_its_own_trouble(&refusal.reason) => desk.failed(),
             Ok(_) if is_slow => desk.failed(),
-            Ok(_) => desk.succeeded(),
+            Ok(_) => desk.succeeded_at(&desk.verdicts),
             Err(_) => desk.failed(),
         }
         verdict
@@ -206,14 +216,16 @@ impl Place<'_> {
 
     /// See [`Facilitator::settle`].
     pub(super) async fn settle(self, request: &FacilitatorRequest, network: &str) -> SettleOutcome {
-        let desk = self.0;
-        desk.breaker.asked(now());
+        let (desk, breaker) = (self.0, &self.0.transfers);
+        breaker.asked(now());
         let outcome = desk.facilitator.settle(request, network).await;
         match &outcome {
-            SettleOutcome::Settled(_) => desk.succeeded(),
-            SettleOutcome::Refused(refusal) if !is_its_own_trouble(&refusal.reason) => desk.succeeded(),
-            SettleOutcome::Unknown(unclear) if unclear.used => desk.succeeded(),
-            SettleOutcome::Refused(_) | SettleOutcome::NotSent(_) | SettleOutcome::Unknown(_) => desk.failed(),
+            SettleOutcome::Settled(_) => desk.succeeded_at(breaker),
+            SettleOutcome::Refused(refusal) if !is_its_own_trouble(&refusal.reason) => desk.succeeded_at(breaker),
+            SettleOutcome::Unknown(unclear) if unclear.used => desk.succeeded_at(breaker),
+            SettleOutcome::Refused(_) | SettleOutcome::NotSent(_) | SettleOutcome::Unknown(_) => {
+                desk.failed_at(breaker);
+            }
         }
         outcome
     }

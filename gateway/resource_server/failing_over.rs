@@ -186,6 +186,37 @@ async fn one_that_fails_is_asked_last_until_its_trial_succeeds() {
     assert!(!pair.desks.all[0].is_failing());
 }
 
+/// Good verdicts between them do not make up for settlements that fail.
+#[tokio::test]
+async fn one_that_does_not_settle_is_asked_last_though_its_verdicts_are_good() {
+    let (shop, second) = shop().await;
+    let route = route("/weather", SettleTiming::After);
+    for nonce in 1..=7 {
+        shop.facilitator.next_outcome(not_sent());
+        let verified = shop.verified(&route, &shop.pay(offer_of(&route), nonce)).await;
+        shop.settle(verified).await.unwrap();
+    }
+    assert!(shop.market.facilitators.all[0].is_failing());
+    assert_eq!((shop.facilitator.calls(), second.calls()), ((5, 5), (2, 7)));
+}
+
+/// Settlements between them do not make up for verdicts that come too late.
+#[tokio::test]
+async fn one_that_is_slow_is_asked_last_though_it_settles() {
+    let (mut shop, second) = shop().await;
+    let desks = &mut Arc::get_mut(&mut shop.market).unwrap().facilitators.all;
+    let impatient = DeskSettings { latency_budget: Some(Duration::ZERO), ..desks[0].settings().clone() };
+    let slow = Desk::new(Arc::<Script>::clone(&shop.facilitator), impatient, Arc::default());
+    slow.learn(Kinds::clone(&desks[0].kinds()));
+    desks[0] = Arc::new(slow);
+    let route = route("/weather", SettleTiming::After);
+    for nonce in 1..=7 {
+        let verified = shop.verified(&route, &shop.pay(offer_of(&route), nonce)).await;
+        shop.settle(verified).await.unwrap();
+    }
+    assert_eq!((shop.facilitator.calls(), second.calls()), ((5, 5), (2, 2)));
+}
+
 #[tokio::test(start_paused = true)]
 async fn if_all_fail_they_are_asked_all_the_same() {
     let pair = Pair::new([1, 2]);

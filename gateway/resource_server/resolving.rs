@@ -126,10 +126,10 @@ async fn used_is_no_proof_unless_the_operator_says_so() {
     }
 }
 
-/// A clear no of a transaction that was sent: somebody else may have put the payment there before. With or without a
-/// quote: it was not there yet when it was verified.
+/// A clear no is not believed where the chain says otherwise: somebody else may have put the payment there before, or
+/// the facilitator denies what it did. With or without a quote: it was not there yet when it was verified.
 #[tokio::test]
-async fn a_failed_transaction_is_looked_up() {
+async fn a_payment_that_is_not_settled_is_looked_up() {
     let refused = |reason: &str, transaction: Option<&str>| {
         let (reason, transaction) = (reason.to_owned(), transaction.map(str::to_owned));
         SettleOutcome::Refused(Refusal { reason, message: None, payer: None, transaction })
@@ -142,7 +142,10 @@ async fn a_failed_transaction_is_looked_up() {
     let [other, _] = unquoted(offer_of(&offered), 3);
     with_chain(&mut shop, Ok(paid(NOW)));
     let with_quote = |nonce| shop.pay(offer_of(&offered), nonce);
-    for (payment, outcome) in [(v1, failed()), (with_quote(2), failed()), (with_quote(4), would_fail())] {
+    let denied = refused("invalid_payload", None);
+    for (payment, outcome) in
+        [(v1, failed()), (with_quote(2), failed()), (with_quote(4), would_fail()), (with_quote(5), denied)]
+    {
         shop.facilitator.next_outcome(outcome);
         let verified = shop.verified(&offered, &payment).await;
         assert_eq!(shop.settle(verified).await.unwrap().receipt.transaction, "0xchain");

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::charge::{contradicts, may_have_landed};
+use super::charge::contradicts;
 use super::desk::{Place, Work};
 use super::purchase::buyer;
 use super::resolve::{Ending, of_another_payer, taken};
@@ -162,12 +162,10 @@ impl ResourceServer {
         }
     }
 
-    /// A clear no. If a transaction was sent all the same, or would fail now although it was verified, the chain is asked
-    /// first: somebody else may have put the payment there before.
+    /// A clear no. The chain has the last word if it can be asked: somebody else may have put the payment there before,
+    /// or the facilitator denies what it did, and a buyer who is told to sign anew would pay twice.
     async fn refused(&self, market: &Market, settling: Settling<Claim>, refusal: Refusal) -> Result<Settled, Denial> {
-        if (refusal.transaction.is_some() || may_have_landed(&refusal.reason))
-            && let Some(receipt) = self.landed(market, settling.presented()).await
-        {
+        if let Some(receipt) = self.landed(market, settling.presented()).await {
             return self.book(settling, receipt).await;
         }
         self.ledger.voided(&settling.presented().id, &refusal.reason).await?;

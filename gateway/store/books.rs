@@ -97,6 +97,8 @@ pub struct Entry {
     pub pay_to: String,
     /// Who pays.
     pub payer: Option<String>,
+    /// Which facilitator was asked to settle it. None in books from when there was only one.
+    pub facilitator: Option<String>,
     /// The transaction of its receipt.
     pub transaction: Option<String>,
     /// The transaction that was named without saying that it is settled.

@@ -13,6 +13,8 @@ mod connections;
 mod context;
 mod copies;
 mod credentials;
+mod facilitators;
+mod facilitators_change;
 mod flooded_log;
 mod framing;
 mod free_calls;

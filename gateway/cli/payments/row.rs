@@ -10,7 +10,7 @@ use crate::store::Entry;
 use crate::x402::networks;
 
 /// The columns, in the order of [`Row`].
-pub(super) const COLUMNS: [&str; 18] = [
+pub(super) const COLUMNS: [&str; 19] = [
     "time",
     "id",
     "state",
@@ -29,6 +29,7 @@ pub(super) const COLUMNS: [&str; 18] = [
     "updated_at",
     "reason",
     "transaction_hint",
+    "facilitator",
 ];
 
 /// Everything of a payment that is compared with the chain.
@@ -52,6 +53,7 @@ pub(super) struct Row {
     pub(super) updated_at: String,
     pub(super) reason: Option<String>,
     pub(super) transaction_hint: Option<String>,
+    pub(super) facilitator: Option<String>,
 }
 
 impl Row {
@@ -78,6 +80,7 @@ impl Row {
             updated_at: iso_millis(entry.updated_at),
             reason: entry.reason.clone(),
             transaction_hint: entry.transaction_hint.clone(),
+            facilitator: entry.facilitator.clone(),
         }
     }
 
@@ -111,6 +114,7 @@ impl Row {
             self.updated_at.clone(),
             text(&self.reason),
             text(&self.transaction_hint),
+            text(&self.facilitator),
         ];
         cells.map(harmless)
     }

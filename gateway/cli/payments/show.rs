@@ -46,6 +46,7 @@ fn lines(detail: &Detail, row: &Row) -> Vec<(&'static str, String)> {
     ];
     let mut push = |name, value: Option<String>| lines.extend(value.map(|value| (name, value)));
     push("identifier", record.identifier.as_ref().map(|_| "given by the buyer".to_owned()));
+    push("facilitator", row.facilitator.as_deref().map(readable));
     push("transaction", row.transaction.as_deref().map(readable));
     push("named as well", row.transaction_hint.as_deref().map(readable));
     push("reason", row.reason.as_deref().map(readable));

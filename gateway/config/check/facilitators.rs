@@ -47,6 +47,8 @@ const EACH_KEYS: &[&str] = &[
 const UNPROVEN: &[(&str, Unproven)] = &[("hold", Unproven::Hold), ("accept", Unproven::Accept)];
 /// Clients wait for the answer meanwhile.
 const WAITS: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(120);
+/// Without any time there would be no verdict at all.
+const BUDGETS: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(120);
 const SHORT_WAITS: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(60);
 const NUMBERS: RangeInclusive<u32> = 1..=1000;
 /// The name of the only one.
@@ -81,12 +83,11 @@ pub(super) fn check(
         }
     };
     let wait = |key: &'static str, range| section.field(key).and_then(|field| duration(&field, range, "10s"));
-    let budget = wait("verify_budget", WAITS).filter(|budget| !budget.is_zero());
     let longest = list.iter().map(|facilitator| facilitator.verify_timeout).max().unwrap_or_default();
     let unproven = section.field("unproven_settlement").and_then(|field| field.choice(UNPROVEN));
     Some(FacilitatorsConfig {
         list,
-        verify_budget: budget.unwrap_or(VERIFY_BUDGET.max(longest)),
+        verify_budget: wait("verify_budget", BUDGETS).unwrap_or(VERIFY_BUDGET.max(longest)),
         hedge_after: wait("hedge_after", SHORT_WAITS),
         resolve_timeout: wait("resolve_timeout", WAITS).unwrap_or(Duration::from_secs(10)),
         unproven_settlement: unproven.unwrap_or(Unproven::Hold),
@@ -95,7 +96,7 @@ pub(super) fn check(
 
 /// `[[facilitators]]`.
 fn all(field: &Field<'_>, usual: Usual, receivers: &Receivers, around: &Surroundings<'_>) -> Vec<FacilitatorConfig> {
-    let elements = field.list("a list of tables, [[facilitators]],").unwrap_or_default();
+    let Some(elements) = field.list("a list of tables, [[facilitators]],") else { return Vec::new() };
     if !(1..=LIST_MAX).contains(&elements.len()) {
         field.wrong(format_args!("must be 1 to {LIST_MAX} facilitators"));
     }
@@ -103,14 +104,15 @@ fn all(field: &Field<'_>, usual: Usual, receivers: &Receivers, around: &Surround
     for element in &elements {
         let Some(section) = element.section(EACH_KEYS) else { continue };
         let one = one(&section, usual, receivers, around);
-        if list.iter().any(|other| other.name == one.name) {
+        // Without a name that can be read, that is what is wrong.
+        if !one.name.is_empty() && list.iter().any(|other| other.name == one.name) {
             let text = format_args!("{:?} is the name of another one, a name of its own would be right", one.name);
             section.wrong_setting("name", text);
         }
         list.push(one);
     }
     let nobodys = |receiver: &&Receiver| !list.iter().any(|one| one.reach.covers(&receiver.network));
-    for receiver in receivers.list.iter().filter(nobodys) {
+    for receiver in receivers.list.iter().filter(|receiver| !list.is_empty() && nobodys(receiver)) {
         field.wrong(format_args!("none is for {}, which has a receiver in pay_to", receiver.name));
     }
     list
@@ -138,7 +140,7 @@ fn name<'a>(field: &Field<'a>) -> Option<&'a str> {
 }
 
 fn reach(field: &Field<'_>, receivers: &Receivers) -> Reach {
-    let names = field.list("a list of networks like [\"base\", \"solana\"]").unwrap_or_default();
+    let Some(names) = field.list("a list of networks like [\"base\", \"solana\"]") else { return Reach::everywhere() };
     if names.is_empty() {
         field.wrong("names no network, so that it would never be asked");
     }

@@ -15,8 +15,8 @@ use crate::plans::SubscriptionId;
 use crate::pricing::OfferKey;
 use crate::store::{Act, Books, Detail, Entry, Filter, GoodsFilter, Kept, KeyStore as _, Order, StoreError};
 
-const ENTRY: &str = "SELECT id, state, offer, chain, asset, amount, pay_to, payer, receipt ->> '$.transaction' AS hash,
-                            transaction_hint, reason, valid_before, ask_at, created_at, updated_at
+const ENTRY: &str = "SELECT id, state, offer, chain, asset, amount, pay_to, payer, facilitator,
+                            receipt ->> '$.transaction' AS hash, transaction_hint, reason, valid_before, ask_at, created_at, updated_at
                      FROM payments WHERE ";
 
 #[async_trait]
@@ -156,6 +156,7 @@ fn entry(row: &SqliteRow) -> Result<Entry, StoreError> {
         amount: AtomicAmount::parse(row.try_get("amount")?).map_err(|_| corrupt("a payment's amount"))?,
         pay_to: row.try_get("pay_to")?,
         payer: row.try_get("payer")?,
+        facilitator: row.try_get("facilitator")?,
         transaction: row.try_get("hash")?,
         transaction_hint: row.try_get("transaction_hint")?,
         reason: row.try_get("reason")?,

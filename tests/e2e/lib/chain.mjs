@@ -13,6 +13,7 @@ const MULTICALL3 = "0xcA11bde05977b3631167028862bE2a173976CA11";
 const TOKEN_ABI = parseAbi([
   "function balanceOf(address) view returns (uint256)",
   "event Transfer(address indexed from, address indexed to, uint256 value)",
+  "event AuthorizationUsed(address indexed authorizer, bytes32 indexed nonce)",
 ]);
 
 // The second well-known account of every anvil, rich in gas money and worth nothing elsewhere.
@@ -22,12 +23,7 @@ export async function startChain() {
   const port = await freePort();
   const url = `http://127.0.0.1:${port}`;
   const anvil = startChild(anvilBin(), ["--port", String(port), "--chain-id", String(base.id), "--silent"]);
-  const client = createPublicClient({
-    chain: { ...base, rpcUrls: { default: { http: [url] } } },
-    transport: http(url, { retryCount: 0 }),
-    pollingInterval: 50,
-    cacheTime: 0,
-  });
+  const client = clientOf(url);
   await until("the chain answers", () => {
     if (anvil.exited) throw new Error(`anvil ended:\n${anvil.output}`);
     return client.getChainId();
@@ -66,9 +62,34 @@ export async function startChain() {
       return logs.map(({ transactionHash, args }) => ({ transactionHash, to: args.to, value: args.value }));
     },
 
+    /** The transactions that used up authorizations of `account`, by nonce. */
+    async usesBy(account) {
+      const logs = await client.getLogs({
+        address: USDC, event: TOKEN_ABI[2], args: { authorizer: account }, fromBlock: 0n, toBlock: "latest",
+      });
+      return new Map(logs.map(({ transactionHash, args }) => [args.nonce, transactionHash]));
+    },
+
     stop: () => anvil.stop(),
   };
   return chain;
+}
+
+/** The chain by its address, for another process. */
+export function clientOf(url) {
+  return createPublicClient({
+    chain: { ...base, rpcUrls: { default: { http: [url] } } },
+    transport: http(url, { retryCount: 0 }),
+    pollingInterval: 50,
+    cacheTime: 0,
+  });
+}
+
+/** The transaction that used an authorization up. */
+export async function transactionOf(client, { from, nonce }) {
+  const args = { authorizer: from, nonce };
+  const logs = await client.getLogs({ address: USDC, event: TOKEN_ABI[2], args, fromBlock: 0n, toBlock: "latest" });
+  return logs[0]?.transactionHash;
 }
 
 // `balanceOf` is the first mapping of Token.sol.

@@ -13,6 +13,7 @@ export function startChild(command, args, options = {}) {
     output: "",
     exited: false,
     ended: undefined,
+    signal: name => child.kill(name),
     /** Sends the signal and waits for the end; a process that ignores it for five seconds is killed. */
     async stop(signal = "SIGTERM") {
       if (!self.exited) child.kill(signal);

@@ -10,17 +10,19 @@ import { GAS_KEY } from "./chain.mjs";
 import { gate } from "./gate.mjs";
 import { closeServer, listen, readBody, sendJson } from "./http_server.mjs";
 
-export function startFacilitator(chain) {
+/** `key` pays its gas; `served` is as below. */
+export function startFacilitator(chain, { key = GAS_KEY, ...served } = {}) {
   const confirmations = { delayed: false };
-  const signer = signerOn(chain, confirmations);
+  const signer = signerOn(chain, key, confirmations);
   const facilitator = new x402Facilitator()
     .register("eip155:8453", new ExactEvmScheme(signer))
     .registerV1("base", new ExactEvmSchemeV1(signer));
-  return serveFacilitator(facilitator, confirmations);
+  return serveFacilitator(facilitator, confirmations, served);
 }
 
-/** Serves a facilitator of whatever chain; its signer waits for no confirmation while `confirmations.delayed`. */
-export async function serveFacilitator(facilitator, confirmations) {
+/** Serves a facilitator of whatever chain; its signer waits for no confirmation while `confirmations.delayed`; `earlier`
+ * may know the answer to a payment that was settled before. */
+export async function serveFacilitator(facilitator, confirmations, { port: wanted, earlier = async () => {} } = {}) {
   const answers = gate();
   let settlesToRefuse = 0;
   let beforeSettle;
@@ -29,11 +31,12 @@ export async function serveFacilitator(facilitator, confirmations) {
 
   const calls = [];
   const remembered = { on: false, answers: new Map() };
-  const settle = ({ paymentPayload, paymentRequirements }) => {
-    const key = JSON.stringify(paymentPayload.payload);
+  const settle = body => {
+    const key = JSON.stringify(body.paymentPayload.payload);
     const first = remembered.on && remembered.answers.get(key);
     if (first) return first;
-    const answer = facilitator.settle(paymentPayload, paymentRequirements);
+    const { paymentPayload, paymentRequirements } = body;
+    const answer = earlier(body).then(known => known ?? facilitator.settle(paymentPayload, paymentRequirements));
     remembered.answers.set(key, answer);
     return answer;
   };
@@ -74,7 +77,7 @@ export async function serveFacilitator(facilitator, confirmations) {
       sendJson(response, 500, { error: error.message });
     }
   });
-  const port = await listen(server);
+  const port = await listen(server, wanted);
 
   return {
     url: `http://127.0.0.1:${port}`,
@@ -120,8 +123,8 @@ export async function serveFacilitator(facilitator, confirmations) {
   };
 }
 
-function signerOn(chain, confirmations) {
-  const account = privateKeyToAccount(GAS_KEY);
+function signerOn(chain, key, confirmations) {
+  const account = privateKeyToAccount(key);
   const wallet = createWalletClient({
     account,
     chain: chain.client.chain,

@@ -12,9 +12,10 @@ const READY_WITHIN_MS = 15_000;
 /**
  * Starts the gateway. `tables` is the part of the configuration that a test is about (routes, plans, …),
  * as TOML; the rest is filled in here, and `facilitatorKeys`, `network` and `storeSecret` replace the defaults below.
+ * `facilitators` are several in the place of one.
  */
 export async function startGateway(options) {
-  const { upstream, facilitator, payTo, tables, storeSecret } = options;
+  const { upstream, facilitator, facilitators = [], payTo, tables, storeSecret } = options;
   const { unlisted = "free", facilitatorKeys = {}, env = {}, network = "base" } = options;
   const dir = mkdtempSync(path.join(os.tmpdir(), "tollgate-e2e-"));
   const cleanUp = () => process.env.TOLLGATE_TEST_KEEP || rmSync(dir, { recursive: true, force: true });
@@ -25,6 +26,7 @@ export async function startGateway(options) {
   const url = `http://127.0.0.1:${listen}`;
   const adminUrl = `http://127.0.0.1:${admin}`;
 
+  const only = facilitator && { url: facilitator.url };
   const fixed = `${table("server", {
     listen: [`127.0.0.1:${listen}`],
     public_url: url,
@@ -32,7 +34,8 @@ export async function startGateway(options) {
     admin: `127.0.0.1:${admin}`,
   })}
 ${table("upstream", { url: upstream.url })}
-${table("facilitator", { url: facilitator.url, verify_timeout: "5s", settle_timeout: "10s", ...facilitatorKeys })}
+${table("facilitator", { ...only, verify_timeout: "5s", settle_timeout: "10s", ...facilitatorKeys })}
+${facilitators.map(each => table("[facilitators]", each)).join("\n")}
 ${table("pay_to", { [network]: payTo })}
 [store]
 url    = ${JSON.stringify(`sqlite:${dir}/tollgate.db`)}
@@ -48,6 +51,11 @@ secret = ${storeSecret ?? `{ file = ${JSON.stringify(`${dir}/tollgate.secret`)} 
     dir,
     file,
     wsUrl: url.replace("http", "ws"),
+    /** A number on the metrics page, by its name with its labels. */
+    async metric(name) {
+      const page = await (await fetch(`${adminUrl}/metrics`)).text();
+      return Number(page.split("\n").find(line => line.startsWith(`${name} `))?.slice(name.length + 1) ?? 0);
+    },
     /** Everything that the gateway has printed, over all its starts. */
     log: () => earlierOutput + child.output,
 

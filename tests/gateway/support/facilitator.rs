@@ -80,11 +80,12 @@ pub(crate) fn good(heard: &Heard) -> Reply {
     match heard.target() {
         "/verify" => Reply::json(200, &json!({ "isValid": true, "payer": payer(heard) })),
         "/settle" => Reply::json(200, &receipt(heard)),
-        _ => supported(),
+        _ => Reply::json(200, &kinds()),
     }
 }
 
-fn supported() -> Reply {
+/// What it settles.
+pub(crate) fn kinds() -> Value {
     let extra = json!({ "feePayer": FEE_PAYER });
     let kinds = json!([
         { "x402Version": 2, "scheme": "exact", "network": NETWORK },
@@ -92,7 +93,7 @@ fn supported() -> Reply {
         { "x402Version": 2, "scheme": "exact", "network": SOLANA, "extra": extra },
         { "x402Version": 1, "scheme": "exact", "network": "solana", "extra": extra },
     ]);
-    Reply::json(200, &json!({ "kinds": kinds, "signers": { "solana:*": [FEE_PAYER, OTHER_FEE_PAYER] } }))
+    json!({ "kinds": kinds, "signers": { "solana:*": [FEE_PAYER, OTHER_FEE_PAYER] } })
 }
 
 /// The receipt of a settlement that went well.

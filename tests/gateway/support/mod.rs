@@ -6,6 +6,7 @@ pub(crate) mod flood;
 pub(crate) mod gateway;
 pub(crate) mod message;
 pub(crate) mod multiplexed;
+pub(crate) mod pair;
 pub(crate) mod permit2;
 pub(crate) mod server;
 pub(crate) mod upstreams;
