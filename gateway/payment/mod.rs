@@ -40,7 +40,7 @@ pub use goods::{Goods, RequestHash};
 pub use hints::Hints;
 pub use id::PaymentId;
 pub use plan_list::plans_json;
-pub use presented::{Presented, Window};
+pub use presented::{Presented, SETTLE_MARGIN_S, Window};
 pub use quote::{Quote, QuoteMint};
 pub use refused::Refused;
 pub use steps::{Claimed, Settled, Settling, State, Verified};

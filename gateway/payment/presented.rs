@@ -15,7 +15,7 @@ use crate::x402::facilitator::FacilitatorRequest;
 use crate::x402::{Version, codec, v1, v2};
 
 /// The margin that facilitators demand between now and the end of an authorization, in seconds.
-const SETTLE_MARGIN_S: u64 = 6;
+pub const SETTLE_MARGIN_S: u64 = 6;
 
 /// A payment that a client sent for an offer, matched with our terms and checked as far as that is possible here.
 /// From here on nothing knows which header or version it came by, but for the facilitator's calls. Its `Debug` form
