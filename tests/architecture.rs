@@ -22,6 +22,7 @@ const MAY_USE: [(&str, &[&str]); 23] = [
     ("store", &["money", "clock", "x402", "plans", "pricing", "payment"]),
     ("webhook", &["clock", "outbound"]),
     ("screening", &["money", "outbound", "webhook"]),
+    ("drift", &["clock", "webhook"]),
     (
         "resource_server",
         &[
@@ -36,12 +37,16 @@ const MAY_USE: [(&str, &[&str]); 23] = [
             "chain",
             "store",
             "screening",
+            "drift",
         ],
     ),
     // It wraps a facilitator to time it.
     ("telemetry", &["x402", "facilitator"]),
     // It tries whether a key can sign.
-    ("config", &["money", "outbound", "x402", "plans", "pricing", "payment", "facilitator", "screening", "webhook"]),
+    (
+        "config",
+        &["money", "outbound", "x402", "plans", "pricing", "payment", "facilitator", "screening", "drift", "webhook"],
+    ),
     // A facilitator of its own, and the gateway's client to try it with.
     ("sandbox", &["money", "svm", "clock", "x402", "facilitator"]),
     (
@@ -75,6 +80,7 @@ const MAY_USE: [(&str, &[&str]); 23] = [
             "chain",
             "store",
             "screening",
+            "drift",
             "webhook",
             "resource_server",
             "telemetry",
