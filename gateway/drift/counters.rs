@@ -50,7 +50,14 @@ impl Counters {
     }
 
     #[cfg(test)]
-    pub(super) fn series(&self) -> usize {
-        self.refusals.collect().remove(0).get_metric().len()
+    pub(super) fn counted(&self) -> Vec<String> {
+        let family = self.refusals.collect().remove(0);
+        let line = |metric: &prometheus::proto::Metric| {
+            let label = |name| metric.get_label().iter().find(|label| label.name() == name).unwrap().value().to_owned();
+            ["facilitator", "call", "offer", "reason"].map(label).join(" ")
+        };
+        let mut lines: Vec<_> = family.get_metric().iter().map(line).collect();
+        lines.sort();
+        lines
     }
 }

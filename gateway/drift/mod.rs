@@ -22,6 +22,7 @@ mod words;
 
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
+use std::fmt;
 use std::hash::BuildHasher as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -33,7 +34,7 @@ pub use counters::Counters;
 use self::history::{History, News};
 use self::line::Slot;
 use self::words::Words;
-use crate::clock::iso_millis;
+use crate::clock::{Clock, iso_millis};
 use crate::webhook::Events;
 
 /// Facilitators that are remembered, each for both of its calls.
@@ -88,11 +89,11 @@ pub struct Seen<'a> {
 }
 
 /// What facilitators have said lately: in memory, for as long as the process runs. It begins empty.
-#[derive(Debug)]
 pub struct Drift {
     state: Mutex<State>,
     counters: Counters,
     events: Events,
+    clock: Arc<dyn Clock>,
     /// Payers are remembered by a number that nobody outside can foresee.
     hashes: RandomState,
 }
@@ -122,12 +123,13 @@ impl Call {
 
 impl Drift {
     /// One that has seen nothing and tells nobody yet. Alarms are sent to `events`.
-    pub fn new(events: Events, counters: Counters) -> Self {
-        Self { state: Mutex::default(), counters, events, hashes: RandomState::new() }
+    pub fn new(events: Events, counters: Counters, clock: Arc<dyn Clock>) -> Self {
+        Self { state: Mutex::default(), counters, events, clock, hashes: RandomState::new() }
     }
 
     /// Says when somebody is told from now on. None: never; then what was raised is over.
-    pub fn follow(&self, rules: Option<&Rules>, now: SystemTime) {
+    pub fn follow(&self, rules: Option<&Rules>) {
+        let now = self.clock.now();
         let news = {
             let mut state = self.lock();
             state.rules = rules.cloned();
@@ -137,7 +139,8 @@ impl Drift {
     }
 
     /// Notes what a facilitator said.
-    pub fn note(&self, seen: &Seen<'_>, now: SystemTime) {
+    pub fn note(&self, seen: &Seen<'_>) {
+        let now = self.clock.now();
         let payer = seen.payer.map(|payer| self.hashes.hash_one(payer));
         let (news, labels) = self.lock().note(seen, payer, now);
         if let Some((offer, reason)) = labels {
@@ -147,7 +150,8 @@ impl Drift {
     }
 
     /// Ends what is over by the time alone, and forgets what is old.
-    pub fn tick(&self, now: SystemTime) {
+    pub fn tick(&self) {
+        let now = self.clock.now();
         let news = self.lock().tick(now);
         self.tell(&news, now);
     }
@@ -263,12 +267,32 @@ fn is_of((facilitator, call): &(Arc<str>, Call), seen: &Seen<'_>) -> bool {
     **facilitator == *seen.facilitator && *call == seen.call
 }
 
+impl fmt::Debug for Drift {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Drift").field("rules", &self.lock().rules).finish_non_exhaustive()
+    }
+}
+
 #[cfg(test)]
 impl Drift {
     /// One with these rules that has seen nothing.
-    pub(crate) fn of(rules: Option<&Rules>) -> Self {
-        let drift = Self::new(Events::default(), Counters::new().expect("names differ"));
-        drift.follow(rules, std::time::UNIX_EPOCH);
+    pub(crate) fn of(rules: Option<&Rules>, clock: Arc<dyn Clock>) -> Self {
+        let drift = Self::new(Events::default(), Counters::new().expect("names differ"), clock);
+        drift.follow(rules);
         drift
+    }
+
+    /// The alarms that are raised, as `facilitator call reason`, in order.
+    pub(crate) fn raised(&self) -> Vec<String> {
+        let raised = self.counters.raised().into_iter();
+        let mut raised: Vec<_> =
+            raised.map(|[call, facilitator, reason]| format!("{facilitator} {call} {reason}")).collect();
+        raised.sort();
+        raised
+    }
+
+    /// The labels of what was counted, as `facilitator call offer reason`, in order.
+    pub(crate) fn counted(&self) -> Vec<String> {
+        self.counters.counted()
     }
 }

@@ -23,6 +23,7 @@ mod quoting;
 #[cfg(test)]
 mod reading;
 mod refused;
+mod sealed;
 pub mod siwx;
 mod steps;
 mod svm;

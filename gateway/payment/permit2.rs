@@ -45,6 +45,12 @@ pub(super) struct Payload {
     permit2_authorization: Authorization,
 }
 
+impl Payload {
+    pub(super) fn signature(&self) -> &str {
+        &self.signature
+    }
+}
+
 #[derive(Debug, Deserialize)]
 struct Authorization {
     from: String,

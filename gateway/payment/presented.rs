@@ -8,7 +8,7 @@ use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::quote::MEMBER;
-use super::{PaymentId, Quote, QuoteMint, Refused, eip3009, identifier, permit2, svm};
+use super::{PaymentId, Quote, QuoteMint, Refused, eip712, eip3009, identifier, permit2, sealed, svm};
 use crate::money::{Address, AtomicAmount, Family, TransferMethod};
 use crate::pricing::{Offer, OfferKey, Terms, Varying, digest};
 use crate::x402::facilitator::FacilitatorRequest;
@@ -42,6 +42,9 @@ pub struct Presented {
     pub request: FacilitatorRequest,
     /// When it can be settled.
     pub window: Window,
+    /// Whether all of it was judged here but for what only the chain knows: nothing in it is left with which a stranger
+    /// could have a facilitator refuse it.
+    pub sealed: bool,
     /// Why it comes too late to be taken: its authorization ends, or its price is no longer honoured. Only with a
     /// quote; without one it is refused at once.
     pub late: Option<Refused>,
@@ -131,7 +134,8 @@ impl Presented {
             payment_requirements: raw(&requirements)?,
         };
         let presented = Self::check(payment.payload, offer, agreed, Version::V2, request, now)?;
-        Ok(Self { identifier, ..presented })
+        let sealed = presented.sealed && sealed::is_plain(payment.resource, payment.extensions, offer);
+        Ok(Self { identifier, sealed, ..presented })
     }
 
     fn read_v1(text: &str, offer: &Offer, now: u64) -> Result<Self, Refused> {
@@ -163,7 +167,7 @@ impl Presented {
         request: FacilitatorRequest,
         now: u64,
     ) -> Result<Self, Refused> {
-        let (id, payer, window) = check_scheme(payload.get(), &terms, now)?;
+        let Judged { id, payer, window, sealed } = check_scheme(payload.get(), &terms, now)?;
         let late = stale.or_else(|| window.ended(terms.asset.transfer, now));
         if let (Some(refused), None) = (&late, &quote) {
             return Err(refused.clone());
@@ -182,6 +186,7 @@ impl Presented {
             version,
             request,
             window,
+            sealed,
             late,
         })
     }
@@ -289,23 +294,40 @@ fn earlier_terms(echo: &v2::PaymentRequirements) -> Result<Terms, Refused> {
     Ok(Terms::new(network, asset, echo.amount, pay_to, echo.max_timeout_seconds, None, echo.extra.clone()))
 }
 
-fn check_scheme(payload: &str, terms: &Terms, now: u64) -> Result<(PaymentId, Option<Address>, Window), Refused> {
+/// What can be said of a payload here.
+struct Judged {
+    id: PaymentId,
+    payer: Option<Address>,
+    window: Window,
+    /// Whether it is an account's, whose signature is judged here.
+    sealed: bool,
+}
+
+fn check_scheme(payload: &str, terms: &Terms, now: u64) -> Result<Judged, Refused> {
+    let unjudged = |id| Judged { id, payer: None, window: Window::OPEN, sealed: false };
+    let judged = |(id, payer, window), signature: &str| Judged {
+        id,
+        payer: Some(payer),
+        window,
+        sealed: eip712::is_accounts(signature),
+    };
     match (terms.network.family(), terms.asset.transfer) {
         (Family::Evm(_), TransferMethod::Native) => {
-            let (id, payer, window) = eip3009::check(&parse_payload(payload)?, terms, now)?;
-            Ok((id, Some(payer), window))
+            let payload = parse_payload(payload)?;
+            Ok(judged(eip3009::check(&payload, terms, now)?, payload.signature()))
         }
         (Family::Evm(_), TransferMethod::Permit2) => {
-            let (id, payer, window) = permit2::check(&parse_payload(payload)?, terms, now)?;
-            Ok((id, Some(payer), window))
+            let payload = parse_payload(payload)?;
+            Ok(judged(permit2::check(&payload, terms, now)?, payload.signature()))
         }
+        // Much of a transaction is the payer's choice, and not all of it is judged here.
         (Family::Solana, _) => {
             let (id, payer) = svm::check(&parse_payload(payload)?, terms)?;
-            Ok((id, payer, Window::OPEN))
+            Ok(Judged { payer, ..unjudged(id) })
         }
         (Family::Other, _) => {
             let value: Value = parse(payload)?;
-            Ok((PaymentId::opaque(&terms.network, &value.to_string()), None, Window::OPEN))
+            Ok(unjudged(PaymentId::opaque(&terms.network, &value.to_string())))
         }
     }
 }

@@ -6,7 +6,7 @@ use super::desk::{Place, Work};
 use super::purchase::buyer;
 use super::resolve::{Ending, of_another_payer};
 use super::screened::account_for;
-use super::{Denial, Market, ResourceServer, Settled, Verified};
+use super::{Denial, Market, ResourceServer, Settled, Verified, drifting};
 use crate::clock::unix_seconds;
 use crate::crash::crash_point;
 use crate::facilitator::{Refusal, SettleOutcome, Unclear};
@@ -115,6 +115,7 @@ impl ResourceServer {
         self.ledger.settling(&settling).await?;
         crash_point!("settle.journaled");
         let mut outcome = ask(place, settling.presented()).await;
+        drifting::outcome(&market.drift, &desk, settling.presented(), &outcome);
         for other in market.facilitators.instead_of(&desk, settling.presented()) {
             let SettleOutcome::NotSent(why) = &outcome else { break };
             let (id, facilitator) = (&settling.presented().id, &**settling.facilitator());
@@ -124,6 +125,7 @@ impl ResourceServer {
             settling = settling.by(Arc::clone(other.name()));
             self.ledger.settling(&settling).await?;
             outcome = ask(place, settling.presented()).await;
+            drifting::outcome(&market.drift, &other, settling.presented(), &outcome);
         }
         Ok((settling, outcome))
     }

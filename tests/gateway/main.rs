@@ -13,6 +13,7 @@ mod connections;
 mod context;
 mod copies;
 mod credentials;
+mod drift;
 mod flooded_log;
 mod framing;
 mod free_calls;

@@ -8,6 +8,7 @@ mod budget;
 mod ca;
 mod cdp;
 mod connections;
+mod drift;
 mod facilitator;
 mod facilitators;
 mod jwt;
@@ -60,6 +61,7 @@ pub(super) const SECTIONS: &[&str] = &[
     "limits",
     "alerts",
     "webhook",
+    "drift",
 ];
 
 /// What a check may ask besides the file itself.
@@ -114,6 +116,7 @@ pub(super) fn config(root: &Section<'_>, around: &Surroundings<'_>) -> Config {
         routes: routes.list,
         plans,
         payers: payers::check(root, around),
+        drift: drift::check(root),
     };
     budget::check(root, &config);
     config
