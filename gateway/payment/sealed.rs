@@ -39,7 +39,7 @@ fn is_echo(resource: &RawValue, offer: &Offer) -> bool {
 mod tests {
     use serde_json::{Value, json};
 
-    use crate::payment::testing::{Wallet, offer, read, solana, usdc, usdc_on_solana, v1, v2, weather};
+    use crate::payment::testing::{SvmWallet, Wallet, offer, read, usdc, usdc_on_solana, v1, v2, weather};
     use crate::pricing::OfferKey;
 
     fn sealed(change: impl FnOnce(&mut Value)) -> bool {
@@ -82,7 +82,7 @@ mod tests {
         let long = format!("0x{}", "11".repeat(66));
         assert!(!sealed(|payment| payment["payload"]["signature"] = json!(long)));
         let terms = usdc_on_solana(10_000);
-        let payment = v2(&terms, solana(b"a message"));
+        let payment = v2(&terms, SvmWallet::new(1).pay_by_program(&terms, 1));
         assert!(!read(&payment, &offer(OfferKey::call("GET", "/weather"), [terms])).unwrap().sealed);
     }
 }
