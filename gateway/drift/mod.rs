@@ -107,6 +107,9 @@ struct State {
     histories: HashMap<(Arc<str>, Call), History>,
 }
 
+/// Offer and reason of a refusal.
+type Labels = (Arc<str>, Arc<str>);
+
 impl Rules {
     /// Those of a file that says nothing.
     pub const USUAL: Self = Self { window: Duration::from_secs(300), least: 20, payers: 3, percent: 30 };
@@ -194,13 +197,7 @@ impl Drift {
 }
 
 impl State {
-    /// The labels are those of a refusal.
-    fn note(
-        &mut self,
-        seen: &Seen<'_>,
-        payer: Option<u64>,
-        now: SystemTime,
-    ) -> (Vec<News>, Option<(Arc<str>, Arc<str>)>) {
+    fn note(&mut self, seen: &Seen<'_>, payer: Option<u64>, now: SystemTime) -> (Vec<News>, Option<Labels>) {
         let at = self.slot(now);
         let window = self.window();
         if self.histories.len() >= HISTORIES_MAX && !self.histories.keys().any(|key| is_of(key, seen)) {

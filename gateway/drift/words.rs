@@ -44,12 +44,15 @@ const PAYERS_DOING: [&str; 24] = [
     "canceled",
 ];
 
+/// Facilitator, call, offer and reason.
+type Series = (Arc<str>, Call, Arc<str>, Arc<str>);
+
 /// The words that were met.
 #[derive(Debug, Default)]
 pub(super) struct Words {
     reasons: HashSet<Arc<str>>,
     offers: HashSet<Arc<str>>,
-    series: HashSet<(Arc<str>, Call, Arc<str>, Arc<str>)>,
+    series: HashSet<Series>,
 }
 
 impl Words {
