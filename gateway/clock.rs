@@ -29,6 +29,12 @@ impl ManualClock {
         Self(Mutex::new(UNIX_EPOCH + Duration::from_secs(seconds)))
     }
 
+    /// Sets it, back too.
+    #[cfg(test)]
+    pub(crate) fn set(&self, seconds: u64) {
+        *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = UNIX_EPOCH + Duration::from_secs(seconds);
+    }
+
     /// Moves it on.
     pub fn advance(&self, by: Duration) {
         *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner) += by;

@@ -18,6 +18,7 @@
 //! | [`chain`] | what chains show: what became of a payment, what a token is; RPC servers of EVM chains and Solana |
 //! | [`store`] | what must not be forgotten: the ledger and the keys, in SQLite |
 //! | [`screening`] | who may pay, and how much: lists, an outside screener, limits, alerts |
+//! | [`drift`] | whether a facilitator has begun to refuse what it took before |
 //! | [`webhook`] | tells another machine what has happened |
 //! | [`resource_server`] | the use cases: admit, charge, settle, purchase, spend a plan, recover, keep the register |
 //! | [`config`] | the TOML file: read, checked, made into a price table, reloaded |
@@ -36,6 +37,7 @@
 //! app, cli → admin → proxy → resource_server → facilitator, chain, store → payment → pricing → plans, x402 → money, svm
 //! proxy, resource_server → context
 //! resource_server, config → screening → webhook, money
+//! resource_server, config → drift → webhook
 //! app → config → pricing, plans, facilitator, outbound   telemetry takes finished facts
 //! ```
 //! `money`, `x402`, `pricing`, `payment`, `plans`, `svm` and `context` are pure: no I/O, no clock, no runtime.
@@ -48,6 +50,7 @@ pub mod clock;
 pub mod config;
 pub mod context;
 mod crash;
+pub mod drift;
 pub mod facilitator;
 pub mod money;
 pub mod outbound;

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each module and what it may use. A module stands below those that it uses, so nothing here can point up.
-const MAY_USE: [(&str, &[&str]); 23] = [
+const MAY_USE: [(&str, &[&str]); 24] = [
     ("crash", &[]),
     ("money", &[]),
     ("svm", &[]),
@@ -22,6 +22,7 @@ const MAY_USE: [(&str, &[&str]); 23] = [
     ("store", &["money", "clock", "x402", "plans", "pricing", "payment"]),
     ("webhook", &["clock", "outbound"]),
     ("screening", &["money", "outbound", "webhook"]),
+    ("drift", &["clock", "webhook"]),
     (
         "resource_server",
         &[
@@ -36,12 +37,16 @@ const MAY_USE: [(&str, &[&str]); 23] = [
             "chain",
             "store",
             "screening",
+            "drift",
         ],
     ),
     // It wraps a facilitator to time it.
     ("telemetry", &["x402", "facilitator"]),
     // It tries whether a key can sign.
-    ("config", &["money", "outbound", "x402", "plans", "pricing", "payment", "facilitator", "screening", "webhook"]),
+    (
+        "config",
+        &["money", "outbound", "x402", "plans", "pricing", "payment", "facilitator", "screening", "drift", "webhook"],
+    ),
     // A facilitator of its own, and the gateway's client to try it with.
     ("sandbox", &["money", "svm", "clock", "x402", "facilitator"]),
     (
@@ -75,6 +80,7 @@ const MAY_USE: [(&str, &[&str]); 23] = [
             "chain",
             "store",
             "screening",
+            "drift",
             "webhook",
             "resource_server",
             "telemetry",

@@ -5,6 +5,7 @@
 use std::path::Path;
 
 use tollgate::config::{Config, Loaded, SubscriptionsConfig, parse};
+use tollgate::drift::Rules;
 use tollgate::payment::{Challenge, Hints, QuoteMint, Shortfall, Unserved, plans_json};
 use tollgate::plans::{OnRepurchase, Plan};
 use tollgate::pricing::{Found, Kinds, Metering, PlanOffer, PriceTable, Target};
@@ -274,6 +275,7 @@ fn the_sample_of_everything_has_the_usual_values() {
     assert_eq!((solana.memo.as_deref(), solana.blockhash_hints), (Some("shop-7"), true));
     let keyless = config.payers.rules.limits.keyless.unwrap();
     assert_eq!((keyless.count, keyless.per.as_secs()), (20, 1));
+    assert_eq!((&config.drift, &sample("smallest.toml").config.drift), (&Some(Rules::USUAL), &Some(Rules::USUAL)));
 }
 
 #[test]

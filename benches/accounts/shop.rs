@@ -9,6 +9,7 @@ use http::Method;
 use tempfile::TempDir;
 use tokio::runtime::Handle;
 use tollgate::clock::SystemClock;
+use tollgate::drift::{self, Drift};
 use tollgate::payment::Unproven;
 use tollgate::plans::{ApiKey, KeyMint, OnRepurchase, Units};
 use tollgate::pricing::{Access, Metering, Methods, Pattern, PriceTable, Route, Router, SettleTiming, Unlisted};
@@ -110,6 +111,7 @@ fn market() -> Result<Market> {
         public_url: "https://api.example.com".into(),
     };
     let tallies = Tallies::new(Events::default(), Counters::new()?);
+    let drift = Drift::new(Events::default(), drift::Counters::new()?, Arc::new(SystemClock));
     Ok(Market {
         prices,
         facilitators: Desks::default(),
@@ -132,6 +134,7 @@ fn market() -> Result<Market> {
         },
         proofs: Proofs::default(),
         screening: Arc::new(Screening::new(Rules::default(), None, Arc::new(tallies))),
+        drift: Arc::new(drift),
         quota_alerts: Vec::new(),
     })
 }

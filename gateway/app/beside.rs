@@ -44,8 +44,8 @@ impl Beside {
         let metrics = Arc::new(Metrics::new()?);
         let mut collectors = Collectors::new(Arc::clone(&metrics));
         collectors.take(collectors.prepare(config)?);
-        let screening = Doorkeeper::new(&metrics, Handle::current())?.screening(&config.payers);
+        let door = Doorkeeper::new(&metrics, Handle::current())?;
         let (prices, _) = config.price_table(&collectors.kinds());
-        Ok(Self { server: Arc::new(server), market: market(config, prices, &collectors, screening) })
+        Ok(Self { server: Arc::new(server), market: market(config, prices, &collectors, &door) })
     }
 }

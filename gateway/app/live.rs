@@ -10,13 +10,13 @@ use http::StatusCode;
 
 use crate::chain;
 use crate::config::{self, Config, JwtConfig, Loaded, Omission, Watcher, unchangeable};
+use crate::drift::Drift;
 use crate::money::Network;
 use crate::payment::Unproven;
 use crate::plans::TokenVerifier;
 use crate::pricing::Kinds;
 use crate::proxy::{Snapshot, Upstream};
 use crate::resource_server::{Chains, Market, Proofs, Risk, SubscriptionTerms};
-use crate::screening::Screening;
 use crate::telemetry::Metrics;
 use crate::webhook::Events;
 
@@ -55,7 +55,7 @@ impl Keeper {
         let (prices, omissions) = config.price_table(&kinds);
         door.prepare(&config.payers)?;
         watcher.also(&config.payers.files);
-        let market = market(&config, prices, &collectors, door.screening(&config.payers));
+        let market = market(&config, prices, &collectors, &door);
         let upstreams = upstreams(&config, &HashMap::new()).await;
         let live = Arc::new(ArcSwap::from_pointee(snapshot(&config, market, upstreams)));
         let started = config.clone();
@@ -70,6 +70,11 @@ impl Keeper {
     /// A handle for whoever has something to tell the operator.
     pub(super) fn events(&self) -> Events {
         self.door.events()
+    }
+
+    /// What is seen of facilitators; it outlives reloads.
+    pub(super) fn drift(&self) -> Arc<Drift> {
+        self.door.drift()
     }
 
     /// Follows the file and the facilitators for as long as the process runs.
@@ -150,8 +155,7 @@ impl Keeper {
             self.omissions = omissions;
         }
         let upstreams = upstreams(&self.config, &self.live.load().upstreams).await;
-        let screening = self.door.screening(&self.config.payers);
-        let market = market(&self.config, prices, &self.collectors, screening);
+        let market = market(&self.config, prices, &self.collectors, &self.door);
         self.live.store(Arc::new(snapshot(&self.config, market, upstreams)));
     }
 }
@@ -169,8 +173,10 @@ pub(super) fn market(
     config: &Config,
     prices: crate::pricing::PriceTable,
     collectors: &Collectors,
-    screening: Arc<Screening>,
+    door: &Doorkeeper,
 ) -> Arc<Market> {
+    let drift = door.drift();
+    drift.follow(config.drift.as_ref());
     let (kept, facilitators) = (&config.store.kept, config.facilitators.as_ref());
     let sold = &config.subscriptions;
     let risk = Risk {
@@ -196,7 +202,8 @@ pub(super) fn market(
         },
         quota_alerts: sold.quota_alerts.clone(),
         proofs: Proofs::new(config.jwt.as_ref().and_then(verifier)),
-        screening,
+        screening: door.screening(&config.payers),
+        drift,
     })
 }
 

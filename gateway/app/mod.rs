@@ -37,6 +37,7 @@ use crate::admin::Admin;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Config, ListenAddr, Loaded, Problems, WatchError, Watcher};
 use crate::crash;
+use crate::drift::Drift;
 use crate::facilitator::SetupError;
 use crate::proxy::{Entrance, Gateway, Reception, Snapshot, watch_panics};
 use crate::resource_server::{ResourceServer, Secrets};
@@ -127,12 +128,13 @@ pub fn run(path: &Path, stop: Stop) -> Result<(), StartError> {
         holders: store,
     };
     let books = Bookkeeper::new(Arc::clone(&server), keeper.live(), keeper.events(), &metrics)?;
+    let drift = keeper.drift();
     runtime.spawn(keeper.keep());
     runtime.spawn(books.keep());
     runtime.spawn(follow(Arc::clone(&server)));
     runtime.spawn(hints::keep(Arc::clone(&server), Arc::clone(&live)));
     runtime.spawn(reconcile(Arc::clone(&server), live));
-    runtime.spawn(sweep(Arc::clone(&server)));
+    runtime.spawn(sweep(Arc::clone(&server), drift));
 
     serve(&config, gateway, admin, stop.watch(Arc::clone(&metrics), config.server.shutdown_timeout))?;
     close(&runtime, &server, config.server.shutdown_timeout);
@@ -236,7 +238,7 @@ async fn reconcile(server: Arc<ResourceServer>, live: Arc<ArcSwap<Snapshot>>) {
 }
 
 /// Lets go of what need not be kept any longer.
-async fn sweep(server: Arc<ResourceServer>) {
+async fn sweep(server: Arc<ResourceServer>, drift: Arc<Drift>) {
     let mut every = tokio::time::interval(SWEEP_EVERY);
     loop {
         every.tick().await;
@@ -245,6 +247,7 @@ async fn sweep(server: Arc<ResourceServer>) {
             Some(Ok(_)) | None => {}
             Some(Err(error)) => tracing::error!(%error, "the store could not be swept"),
         }
+        let _ = turn("looking at facilitators", async { drift.tick() }).await;
     }
 }
 

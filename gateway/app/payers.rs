@@ -4,15 +4,19 @@ use prometheus::{IntCounterVec, Opts};
 use tokio::runtime::Handle;
 
 use super::StartError;
+use crate::clock::SystemClock;
 use crate::config::PayersConfig;
+use crate::drift::{self, Drift};
 use crate::outbound::TlsError;
 use crate::screening::{Counters, HttpScreener, Screening, Tallies};
 use crate::telemetry::Metrics;
 use crate::webhook::{Events, Webhook};
 
-/// What outlives a reload of the rules about payers: the counts, the screener's verdicts, the events under way.
+/// What outlives a reload of the rules about payers: the counts, the screener's verdicts, the events under way; and what
+/// was seen of facilitators, which is told by the same way.
 pub(super) struct Doorkeeper {
     tallies: Arc<Tallies>,
+    drift: Arc<Drift>,
     events: Events,
     screener: Option<Arc<HttpScreener>>,
     webhook: Option<Webhook>,
@@ -27,7 +31,10 @@ impl Doorkeeper {
         metrics.add(Box::new(outcomes.clone()))?;
         let events = Events::new(runtime, outcomes);
         let tallies = Arc::new(Tallies::new(events.clone(), counters));
-        Ok(Self { tallies, events, screener: None, webhook: None })
+        let refusals = drift::Counters::new()?;
+        refusals.collectors().into_iter().try_for_each(|counter| metrics.add(counter))?;
+        let drift = Arc::new(Drift::new(events.clone(), refusals, Arc::new(SystemClock)));
+        Ok(Self { tallies, drift, events, screener: None, webhook: None })
     }
 
     /// Makes the clients of a configuration; those that did not change are kept, with what they know.
@@ -49,6 +56,11 @@ impl Doorkeeper {
     /// A handle for whoever has something to tell; it outlives reloads.
     pub(super) fn events(&self) -> Events {
         self.events.clone()
+    }
+
+    /// What is seen of facilitators; it outlives reloads.
+    pub(super) fn drift(&self) -> Arc<Drift> {
+        Arc::clone(&self.drift)
     }
 
     /// The rules of a configuration that was prepared.

@@ -119,6 +119,7 @@ fn push_route(text: &mut String, config: &Config, index: usize, route: &RouteCon
         };
         push(text, "price", &format!("{price} for this call, {timing}"));
         config.receivers.iter().filter_map(|receiver| way(receiver, price)).for_each(|way| push(text, "", &way));
+        push_times(text, config, route, price);
     }
     if let Some(metering) = route.sale.metering() {
         let plans: Vec<_> = config.plans.iter().map(|plan| &*plan.plan.name).collect();
@@ -154,6 +155,16 @@ fn push_upstream(text: &mut String, config: &Config, name: &str) {
         let host = if upstream.host.contains(':') { format!("[{}]", upstream.host) } else { upstream.host.to_string() };
         push(text, "upstream", &format!("{scheme}://{host}:{}", upstream.port));
     }
+}
+
+/// How long the upstream may take, and the signature lasts meanwhile.
+fn push_times(text: &mut String, config: &Config, route: &RouteConfig, price: &Price) {
+    let (SettleTiming::After, Some(upstream)) = (route.settle, config.upstreams.get(&route.upstream)) else { return };
+    let wait = upstream.connect_timeout.saturating_add(upstream.read_timeout);
+    let payable = config.receivers.iter().filter(|receiver| receiver.asset_for(price).is_some());
+    let lasts = payable.map(|receiver| format!("{}s on {}", receiver.max_timeout_seconds, receiver.name));
+    let lasts: Vec<_> = lasts.collect();
+    push(text, "times", &format!("{wait:?} for the upstream; a payment lasts {}", lasts.join(", ")));
 }
 
 /// One way to pay a price, in numbers for people and for the chain.
@@ -205,6 +216,7 @@ price      $0.01 for this call, settled when the upstream has answered well
            0.01 USDC = 10000 atomic units on base (eip155:8453), to 0x209693Bc6afc0C5328bA36FaF03C514EF312287C
            0.01 USDC = 10000 atomic units on solana (solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp), to \
 EGBQqKn968sVv5cQh5Cr72pSTHfxsuzq7o7asqYB5uEV, once the facilitator names a fee payer
+times      45s for the upstream; a payment lasts 120s on base, 60s on solana
 units      1 of a plan, with a key of trial, nano, starter, pro"
         );
     }

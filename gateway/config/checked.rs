@@ -41,6 +41,8 @@ pub struct Config {
     pub plans: Vec<PlanConfig>,
     /// `[screening]`, `[limits]`, `[[alerts]]` and `[webhook]`.
     pub payers: super::PayersConfig,
+    /// `[drift]`. Without it nobody is told.
+    pub drift: Option<crate::drift::Rules>,
 }
 
 /// `[server]`.

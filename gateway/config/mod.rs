@@ -10,6 +10,7 @@ mod document;
 mod facilitators;
 mod field;
 mod load;
+mod omission;
 #[cfg(test)]
 mod passed_on;
 mod payers;
@@ -26,8 +27,8 @@ pub use checked::{
 pub use connections::ConnectionsConfig;
 pub use facilitators::{CdpConfig, FacilitatorConfig, FacilitatorsConfig};
 pub use load::{Loaded, load, parse};
+pub use omission::{Omission, OmissionReason};
 pub use payers::PayersConfig;
 pub use problem::{Place, Problem, Problems};
 pub use reload::{WatchError, Watcher, unchangeable};
-pub use table::{Omission, OmissionReason};
 pub use trusted_proxies::TrustedProxies;

@@ -1,45 +1,20 @@
 //! From the configuration to the table that requests are priced by.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use super::omission::{FEE_PAYER, FLOW, Omission, omitted};
 use super::{Config, PlanConfig, Receiver, RouteConfig, Sale, ServerConfig};
-use crate::money::{Asset, AtomicAmount, Network, TransferMethod};
+use crate::money::{Asset, AtomicAmount, TransferMethod};
 use crate::plans::Plan;
 use crate::pricing::{
     Access, Kinds, Offer, OfferKey, OnSolana, PlanOffer, Price, PriceTable, Route, Router, SettleTiming, Terms,
 };
-use crate::x402::Scheme;
 
 /// From here on version 1 refuses an amount: its schema has room for 18 digits.
 const V1_AMOUNT_LIMIT: AtomicAmount = AtomicAmount::new(1_000_000_000_000_000_000);
-
-/// A network that nothing is offered on, though it has a receiver.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Omission {
-    /// Which network.
-    pub network: Network,
-    /// Its name in the file.
-    pub name: Arc<str>,
-    /// Why.
-    pub reason: OmissionReason,
-}
-
-/// Why nothing is offered on a network.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum OmissionReason {
-    /// The facilitator does not settle payments of this scheme there.
-    NotSettled(Scheme),
-    /// Payers need this in `extra`, and the facilitator has not given it.
-    Missing(&'static str),
-    /// The gateway cannot know what payers need before the facilitator has said it.
-    NotAsked(Scheme),
-    /// The facilitator wants a payment flow that the gateway does not have: one that settles twice, for example.
-    Flow(String),
-}
 
 impl Config {
     /// The table of what can be bought, with the ways to pay that `kinds` settles, and the networks left out.
@@ -55,45 +30,7 @@ impl Config {
         };
         (table, self.omissions(kinds))
     }
-
-    /// The networks that nothing is offered on, in the order of the file.
-    pub fn omissions(&self, kinds: &Kinds) -> Vec<Omission> {
-        let omission = |receiver: &Receiver| {
-            let (network, name) = (receiver.network.clone(), Arc::clone(&receiver.name));
-            Some(Omission { network, name, reason: omitted(receiver, kinds)? })
-        };
-        self.receivers.iter().filter_map(omission).collect()
-    }
 }
-
-fn omitted(receiver: &Receiver, kinds: &Kinds) -> Option<OmissionReason> {
-    let (scheme, family) = (&receiver.scheme, receiver.network.family());
-    let given = kinds.extra(scheme, &receiver.network);
-    let says = |name: &str| receiver.extra.get(name).or_else(|| given?.get(name));
-    let is_missing = |name: &&str| match *name {
-        FEE_PAYER => kinds.fee_payer(&receiver.network).is_none(),
-        name => says(name).is_none(),
-    };
-    let missing = scheme.needs_of_facilitator(family).filter(is_missing);
-    match (given, missing) {
-        (None, _) if !kinds.may_settle(&receiver.network) => Some(OmissionReason::NotSettled(scheme.clone())),
-        (_, Some(name)) => Some(OmissionReason::Missing(name)),
-        (None, None) if !scheme.is_read_on(family) => Some(OmissionReason::NotAsked(scheme.clone())),
-        _ if !receiver.passes_on_extra() => None,
-        _ => {
-            let flow = says(FLOW)?;
-            let is_ours = flow.as_str().is_some_and(|flow| FLOWS.contains(&flow));
-            (!is_ours).then(|| OmissionReason::Flow(flow.to_string()))
-        }
-    }
-}
-
-/// The member of `extra` that says who pays Solana's fees.
-const FEE_PAYER: &str = "feePayer";
-/// The member of `extra` that says when the money moves.
-pub(super) const FLOW: &str = "paymentFlow";
-/// What the gateway can do: settle after the work, or before it.
-pub(super) const FLOWS: [&str; 2] = ["authorization", "upfront"];
 
 /// Makes offers. Routes of one price share their terms: a hundred thousand routes have few prices.
 struct Offers<'a> {
@@ -222,19 +159,6 @@ pub(super) fn asset_members(asset: &Asset) -> Vec<&'static str> {
     domain.chain(transfer).collect()
 }
 
-impl fmt::Display for Omission {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "nothing is offered on {}: the facilitator ", self.name)?;
-        match &self.reason {
-            OmissionReason::NotSettled(scheme) => write!(f, "settles no \"{scheme}\" payments there"),
-            OmissionReason::Missing("feePayer") => f.write_str("has named no fee payer for it"),
-            OmissionReason::Missing(name) => write!(f, "has given no {name} for it"),
-            OmissionReason::NotAsked(scheme) => write!(f, "has not said yet what \"{scheme}\" payments there need"),
-            OmissionReason::Flow(flow) => write!(f, "wants the payment flow {flow} there, which is not spoken here"),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::path::Path;
@@ -242,8 +166,10 @@ mod tests {
     use http::Method;
 
     use super::*;
+    use crate::config::OmissionReason;
     use crate::config::parse;
     use crate::pricing::Found;
+    use crate::x402::Scheme;
     use crate::x402::facilitator::SupportedResponse;
 
     const FILE: &str = r#"

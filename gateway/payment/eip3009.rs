@@ -30,6 +30,12 @@ pub(super) struct Payload {
     authorization: Authorization,
 }
 
+impl Payload {
+    pub(super) fn signature(&self) -> &str {
+        &self.signature
+    }
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Authorization {

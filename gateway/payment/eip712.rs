@@ -15,6 +15,11 @@ pub(super) enum Signer {
     Contract,
 }
 
+/// Whether a signature that was read is an account's, and not a contract's.
+pub(super) fn is_accounts(signature: &str) -> bool {
+    signature.len() == "0x".len() + 2 * 65
+}
+
 /// Reads a 65-byte signature and recovers the account behind it.
 ///
 /// USDC's contract wants `v` of 27 or 28 and the lower of the two possible `s`; others verify off chain and fail on

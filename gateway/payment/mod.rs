@@ -14,6 +14,7 @@ mod id;
 mod identifier;
 #[cfg(test)]
 mod identity;
+mod judged;
 mod permit2;
 mod plan_list;
 mod presented;
@@ -23,6 +24,7 @@ mod quoting;
 #[cfg(test)]
 mod reading;
 mod refused;
+mod sealed;
 pub mod siwx;
 mod steps;
 mod svm;
@@ -41,7 +43,7 @@ pub use goods::{Goods, RequestHash};
 pub use hints::Hints;
 pub use id::PaymentId;
 pub use plan_list::plans_json;
-pub use presented::{Presented, Window};
+pub use presented::{Presented, SETTLE_MARGIN_S, Window};
 pub use quote::{Quote, QuoteMint};
 pub use refused::Refused;
 pub use steps::{Claimed, Settled, Settling, State, Verified};

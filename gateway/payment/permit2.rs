@@ -45,6 +45,12 @@ pub(super) struct Payload {
     pub(super) permit2_authorization: Authorization,
 }
 
+impl Payload {
+    pub(super) fn signature(&self) -> &str {
+        &self.signature
+    }
+}
+
 #[derive(Debug, Deserialize)]
 pub(super) struct Authorization {
     from: String,

@@ -7,15 +7,16 @@ use serde::de::IgnoredAny;
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
+use super::judged::{Judged, parse};
 use super::quote::MEMBER;
-use super::{PaymentId, Quote, QuoteMint, Refused, eip3009, identifier, permit2, svm, upto};
+use super::{PaymentId, Quote, QuoteMint, Refused, identifier, sealed, svm};
 use crate::money::{Address, AtomicAmount, Family, TransferMethod};
 use crate::pricing::{Offer, OfferKey, Terms, Varying, digest};
 use crate::x402::facilitator::FacilitatorRequest;
 use crate::x402::{Scheme, Version, codec, v1, v2};
 
 /// The margin that facilitators demand between now and the end of an authorization, in seconds.
-const SETTLE_MARGIN_S: u64 = 6;
+pub const SETTLE_MARGIN_S: u64 = 6;
 
 /// A payment that a client sent for an offer, matched with our terms and checked as far as that is possible here.
 /// From here on nothing knows which header or version it came by, but for the facilitator's calls. Its `Debug` form
@@ -42,6 +43,9 @@ pub struct Presented {
     pub request: FacilitatorRequest,
     /// When it can be settled.
     pub window: Window,
+    /// Whether all of it was judged here but for what only the chain knows: nothing in it is left with which a stranger
+    /// could have a facilitator refuse it.
+    pub sealed: bool,
     /// Why it comes too late to be taken: its authorization ends, or its price is no longer honoured. Only with a
     /// quote; without one it is refused at once.
     pub late: Option<Refused>,
@@ -131,7 +135,8 @@ impl Presented {
             payment_requirements: raw(&requirements)?,
         };
         let presented = Self::check(payment.payload, offer, agreed, Version::V2, request, now)?;
-        Ok(Self { identifier, ..presented })
+        let sealed = presented.sealed && sealed::is_plain(payment.resource, payment.extensions, offer);
+        Ok(Self { identifier, sealed, ..presented })
     }
 
     fn read_v1(text: &str, offer: &Offer, now: u64) -> Result<Self, Refused> {
@@ -163,7 +168,7 @@ impl Presented {
         request: FacilitatorRequest,
         now: u64,
     ) -> Result<Self, Refused> {
-        let (id, payer, window) = check_scheme(payload.get(), &terms, now)?;
+        let Judged { id, payer, window, sealed } = Judged::of(payload.get(), &terms, now)?;
         let late = stale.or_else(|| window.ended(terms.asset.transfer, now));
         if let (Some(refused), None) = (&late, &quote) {
             return Err(refused.clone());
@@ -182,6 +187,7 @@ impl Presented {
             version,
             request,
             window,
+            sealed,
             late,
         })
     }
@@ -291,34 +297,6 @@ fn earlier_terms(echo: &v2::PaymentRequirements) -> Result<Terms, Refused> {
     Ok(Terms::new(network, asset, echo.amount, pay_to, echo.max_timeout_seconds, None, extra).by(scheme))
 }
 
-fn check_scheme(payload: &str, terms: &Terms, now: u64) -> Result<(PaymentId, Option<Address>, Window), Refused> {
-    let family = terms.network.family();
-    let is_read = terms.scheme.is_read_on(family);
-    match (family, terms.asset.transfer) {
-        (Family::Evm(_), _) if is_read && terms.scheme.is_upto() => {
-            let (id, payer, window) = upto::check(&parse_payload(payload)?, terms, now)?;
-            Ok((id, Some(payer), window))
-        }
-        (Family::Evm(_), TransferMethod::Native) if is_read => {
-            let (id, payer, window) = eip3009::check(&parse_payload(payload)?, terms, now)?;
-            Ok((id, Some(payer), window))
-        }
-        (Family::Evm(_), TransferMethod::Permit2) if is_read => {
-            let (id, payer, window) = permit2::check(&parse_payload(payload)?, terms, now)?;
-            Ok((id, Some(payer), window))
-        }
-        (Family::Solana, _) if is_read => {
-            let (id, payer) = svm::check(&parse_payload(payload)?, terms)?;
-            Ok((id, payer, Window::OPEN))
-        }
-        // Nothing is known of it here, not even which part of it was signed.
-        _ => {
-            let value: Value = parse(payload)?;
-            Ok((PaymentId::opaque(&terms.network, &value.to_string()), None, Window::OPEN))
-        }
-    }
-}
-
 /// The v1 form of our terms. `resource` is the offer's name here: the facilitator does not judge it.
 fn v1_requirements(offer: &Offer, terms: &Terms, network: &str) -> v1::PaymentRequirements {
     v1::PaymentRequirements {
@@ -333,17 +311,6 @@ fn v1_requirements(offer: &Offer, terms: &Terms, network: &str) -> v1::PaymentRe
         asset: terms.asset.address.to_string(),
         extra: terms.v1_extra(),
     }
-}
-
-fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Refused> {
-    serde_json::from_str(text)
-        .map_err(|error| Refused::new("invalid_payload", format!("the payment cannot be read: {error}")))
-}
-
-fn parse_payload<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Refused> {
-    serde_json::from_str(text).map_err(|error| {
-        Refused::new("unsupported_payload_type", format!("the payload is not of the offered transfer method: {error}"))
-    })
 }
 
 fn raw<T: serde::Serialize>(value: &T) -> Result<Box<RawValue>, Refused> {

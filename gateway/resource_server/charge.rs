@@ -124,7 +124,7 @@ impl ResourceServer {
         claimed: Claimed<Claim>,
     ) -> Result<(payment::Verified<Claim>, Option<SettleResponse>), Denial> {
         crash_point!("verify.asking");
-        let said = market.facilitators.verdict(claimed.presented()).await;
+        let said = market.facilitators.verdict(claimed.presented(), &market.drift).await;
         crash_point!("verify.answered");
         let (verdict, desk) = said?;
         match verdict {

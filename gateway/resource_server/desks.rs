@@ -10,9 +10,10 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep_until};
 
-use super::Denial;
 use super::charge::not_taken;
 use super::desk::{Desk, Work, fee_payer};
+use super::{Denial, drifting};
+use crate::drift::Drift;
 use crate::facilitator::{FacilitatorError, Health, Refusal, Verdict, is_its_own_trouble};
 use crate::payment::{PaymentId, Presented, Refused};
 use crate::store::Record;
@@ -44,7 +45,7 @@ impl Desks {
     ///
     /// # Errors
     /// [`Denial::NoVerdict`] if nobody gives one in time, and a refusal if nobody can settle it, as far as all have said.
-    pub(super) async fn verdict(&self, presented: &Presented) -> Result<(Verdict, Arc<Desk>), Denial> {
+    pub(super) async fn verdict(&self, presented: &Presented, drift: &Drift) -> Result<(Verdict, Arc<Desk>), Denial> {
         let until = Instant::now() + self.verify_budget;
         let mut hedge_at = self.hedge_after.map(|after| Instant::now() + after);
         let mut waiting = self.queue(presented).into_iter();
@@ -55,7 +56,7 @@ impl Desks {
             if asked.is_empty() {
                 let Some(desk) = waiting.next() else { break };
                 pending.push(Arc::clone(&desk));
-                asked.push(ask(desk, presented));
+                asked.push(ask(desk, presented, drift));
             }
             tokio::select! {
                 Some((desk, said)) = asked.next() => {
@@ -79,10 +80,13 @@ impl Desks {
                 }
                 () = sleep_until(hedge_at.unwrap_or(until)), if hedge_at.is_some() && waiting.len() > 0 => {
                     hedge_at = self.hedge_after.map(|after| Instant::now() + after);
-                    pending.extend(waiting.next().inspect(|desk| asked.push(ask(Arc::clone(desk), presented))));
+                    pending.extend(waiting.next().inspect(|desk| asked.push(ask(Arc::clone(desk), presented, drift))));
                 }
                 () = sleep_until(until) => {
-                    pending.iter().for_each(|desk| desk.failed());
+                    for desk in &pending {
+                        desk.failed();
+                        drifting::late(drift, desk, presented);
+                    }
                     tracing::warn!(payment_id = %presented.id, "no verdict on a payment in time");
                     break;
                 }
@@ -141,9 +145,13 @@ impl Desks {
     }
 }
 
-async fn ask(desk: Arc<Desk>, presented: &Presented) -> (Arc<Desk>, Result<Verdict, Silence>) {
+async fn ask(desk: Arc<Desk>, presented: &Presented, drift: &Drift) -> (Arc<Desk>, Result<Verdict, Silence>) {
     let said = match desk.place(Work::Check).await {
-        Ok(place) => place.verify(&presented.request).await.map_err(Silence::Failed),
+        Ok(place) => {
+            let said = place.verify(&presented.request).await;
+            drifting::verdict(drift, &desk, presented, &said);
+            said.map_err(Silence::Failed)
+        }
         Err(_) => Err(Silence::Busy),
     };
     let said = said.and_then(|verdict| match verdict {

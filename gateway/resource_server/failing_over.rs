@@ -36,6 +36,11 @@ fn not_sent() -> SettleOutcome {
     SettleOutcome::NotSent("connection refused".to_owned())
 }
 
+/// Nobody looks at what they say.
+fn unwatched() -> Drift {
+    Drift::of(None, Arc::new(crate::clock::SystemClock))
+}
+
 fn presented(nonce: u8) -> Presented {
     read(&v2(&usdc(10_000), Wallet::new(1).eip3009(&usdc(10_000), nonce)), &weather()).unwrap()
 }
@@ -59,7 +64,7 @@ impl Pair {
     }
 
     async fn verdict(&self) -> Result<(Verdict, String), Denial> {
-        let (verdict, desk) = self.desks.verdict(&presented(1)).await?;
+        let (verdict, desk) = self.desks.verdict(&presented(1), &unwatched()).await?;
         Ok((verdict, desk.name().to_string()))
     }
 }
@@ -275,21 +280,21 @@ async fn a_payment_with_a_fee_payer_goes_to_whoever_has_it() {
     let foreign = offer(OfferKey::plan("nano"), [usdc_on_solana(10_000)]);
     let presented =
         read(&v2(&foreign.terms[0], SvmWallet::new(1).pay_by_program(&foreign.terms[0], 1)), &foreign).unwrap();
-    let (_, desk) = pair.desks.verdict(&presented).await.unwrap();
+    let (_, desk) = pair.desks.verdict(&presented, &unwatched()).await.unwrap();
     assert_eq!((&**desk.name(), pair.asked()), ("two", [0, 1]));
     pair.desks.all[1].failed();
     pair.scripts[1].next_verdict(UNREACHABLE());
-    assert!(pair.desks.verdict(&presented).await.is_err(), "and to nobody else");
+    assert!(pair.desks.verdict(&presented, &unwatched()).await.is_err(), "and to nobody else");
     assert_eq!(pair.asked(), [0, 2]);
 
     pair.desks.all.remove(1);
-    let gone = pair.desks.verdict(&presented).await.unwrap_err();
+    let gone = pair.desks.verdict(&presented, &unwatched()).await.unwrap_err();
     assert!(matches!(gone, Denial::Shortfall(Shortfall::Payment(refused)) if refused.reason.contains("not_managed")));
     pair.desks.all.push(Arc::new(Desk::new(
         Arc::<Script>::clone(&pair.scripts[1]),
         pair.desks.all[0].settings().clone(),
         Arc::default(),
     )));
-    let unheard = pair.desks.verdict(&presented).await.unwrap_err();
+    let unheard = pair.desks.verdict(&presented, &unwatched()).await.unwrap_err();
     assert_eq!(unheard, Denial::NoVerdict("facilitator_unavailable"), "it may yet be this one's");
 }

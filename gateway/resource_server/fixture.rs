@@ -10,6 +10,7 @@ use super::flaky::Flaky;
 pub(super) use super::script::{Script, desk};
 use super::*;
 use crate::clock::ManualClock;
+use crate::drift::{self, Drift};
 use crate::payment::PaymentId;
 use crate::payment::testing::{NOW, QUOTE_TTL, Wallet, header, offer, quoted, usdc, v1, v2};
 use crate::plans::{Plan, Rate, Units};
@@ -196,6 +197,7 @@ pub(super) fn market(facilitator: Option<Arc<Script>>) -> Arc<Market> {
         quota_alerts: Vec::new(),
         proofs: Proofs::default(),
         screening: Arc::new(Screening::of(Rules::default())),
+        drift: Arc::new(Drift::of(Some(&drift::Rules::USUAL), Arc::new(ManualClock::at(NOW)))),
     })
 }
 

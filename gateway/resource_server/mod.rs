@@ -14,6 +14,7 @@ mod confirming;
 mod credential;
 mod desk;
 mod desks;
+mod drifting;
 #[cfg(test)]
 mod failing_over;
 #[cfg(test)]
@@ -88,6 +89,7 @@ pub use wallet::Holding;
 
 use crate::clock::{Clock, unix_seconds};
 use crate::context::ContextMint;
+use crate::drift::Drift;
 use crate::money::Network;
 use crate::payment::{Hints, PaymentId, QuoteMint, Refused, Shortfall, Unproven};
 use crate::plans::{KeyId, KeyMint, OnRepurchase};
@@ -124,6 +126,8 @@ pub struct Market {
     pub proofs: Proofs,
     /// Who may pay, and how much.
     pub screening: Arc<Screening>,
+    /// Whether a facilitator begins to refuse.
+    pub drift: Arc<Drift>,
 }
 
 /// What becomes of subscriptions after the sale.

@@ -1,12 +1,13 @@
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use super::charge::contradicts;
 use super::desk::{Place, Work};
 use super::purchase::buyer;
 use super::resolve::{Ending, of_another_payer, taken};
 use super::screened::account_for;
-use super::{Denial, Market, ResourceServer, Settled, Verified};
+use super::{Denial, Market, ResourceServer, Settled, Verified, drifting};
+use crate::clock::unix_seconds;
 use crate::crash::crash_point;
 use crate::facilitator::{Refusal, SettleOutcome, Unclear};
 use crate::payment::{self, PaymentId, Presented, Refused, Settling};
@@ -114,6 +115,7 @@ impl ResourceServer {
         self.ledger.settling(&settling).await?;
         crash_point!("settle.journaled");
         let mut outcome = ask(place, settling.presented()).await;
+        drifting::outcome(&market.drift, &desk, settling.presented(), &outcome);
         for other in market.facilitators.instead_of(&desk, settling.presented()) {
             let SettleOutcome::NotSent(why) = &outcome else { break };
             let (id, facilitator) = (&settling.presented().id, &**settling.facilitator());
@@ -123,6 +125,7 @@ impl ResourceServer {
             settling = settling.by(Arc::clone(other.name()));
             self.ledger.settling(&settling).await?;
             outcome = ask(place, settling.presented()).await;
+            drifting::outcome(&market.drift, &other, settling.presented(), &outcome);
         }
         Ok((settling, outcome))
     }
@@ -170,7 +173,8 @@ impl ResourceServer {
         }
         self.ledger.voided(&settling.presented().id, &refusal.reason).await?;
         crash_point!("settle.voided");
-        Err(not_settled(&settling, refusal))
+        let message = ended(&settling, self.clock.now()).or(refusal.message);
+        Err(not_settled(&settling, Refusal { message, ..refusal }))
     }
 
     /// Nobody knows. What can be found out before the client gives up is found out now, since no client sends a payment
@@ -231,6 +235,14 @@ async fn ask(place: Place<'_>, presented: &Presented) -> SettleOutcome {
     place.settle(&presented.request, presented.network_name()).await
 }
 
+/// What tells a buyer that the payment was good, and the upstream too slow for it.
+fn ended(settling: &Settling<Claim>, now: SystemTime) -> Option<String> {
+    let end = settling.presented().window.valid_before;
+    (end <= unix_seconds(now)).then(|| {
+        format!("the authorization ended at {end}, before it was settled: nothing was charged, sign a new one")
+    })
+}
+
 fn not_settled(settling: &Settling<Claim>, refusal: Refusal) -> Denial {
     let message = refusal.message.unwrap_or_else(|| "the facilitator did not settle the payment".to_owned());
     let receipt = SettleResponse {
@@ -242,4 +254,31 @@ fn not_settled(settling: &Settling<Claim>, refusal: Refusal) -> Denial {
         payer: settling.payer().map(str::to_owned).or(refusal.payer),
     };
     Denial::NotSettled(Refused { reason: refusal.reason.into(), message: message.into() }, Box::new(receipt))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::fixture::{Shop, offer_of, route};
+    use super::*;
+    use crate::payment::State;
+    use crate::pricing::SettleTiming;
+
+    #[tokio::test]
+    async fn a_payment_that_ends_while_the_upstream_works_is_voided_and_told() {
+        let (shop, route) = (Shop::open().await, route("/weather", SettleTiming::After));
+        let ended = "invalid_exact_evm_payload_authorization_valid_before";
+        for (nonce, late, told) in [(1, 0, "the facilitator did not settle"), (2, 60, "the authorization ended at ")] {
+            let verified = shop.verified(&route, &shop.pay(offer_of(&route), nonce)).await;
+            let id = verified.presented().id.clone();
+            shop.clock.advance(Duration::from_secs(late));
+            let refusal = Refusal { reason: ended.to_owned(), message: None, payer: None, transaction: None };
+            shop.facilitator.next_outcome(SettleOutcome::Refused(refusal));
+            let Err(Denial::NotSettled(refused, receipt)) = shop.settle(verified).await else { panic!("settled") };
+            assert!(refused.message.starts_with(told), "{}", refused.message);
+            assert_eq!((&*refused.reason, receipt.success), (ended, false));
+            assert_eq!(shop.state(&id).await, Some(State::Voided));
+        }
+    }
 }

@@ -55,7 +55,7 @@ describe("an unpaid request", () => {
     assert.equal(challenge.accepts.length, 1);
     const [{ extra, ...terms }] = challenge.accepts;
     assert.deepEqual(terms, {
-      scheme: "exact", network: "eip155:8453", amount: "1000", asset: USDC, payTo: world.payTo, maxTimeoutSeconds: 60,
+      scheme: "exact", network: "eip155:8453", amount: "1000", asset: USDC, payTo: world.payTo, maxTimeoutSeconds: 90,
     });
     assert.equal(extra.name, "USD Coin");
     assert.equal(extra.version, "2");
@@ -71,7 +71,7 @@ describe("an unpaid request", () => {
     const [{ extra, description, mimeType, ...terms }] = body.accepts;
     assert.deepEqual(terms, {
       scheme: "exact", network: "base", maxAmountRequired: "1000", asset: USDC, payTo: world.payTo,
-      maxTimeoutSeconds: 60, resource: `${world.url}/weather`,
+      maxTimeoutSeconds: 90, resource: `${world.url}/weather`,
     });
     assert.equal(typeof description, "string");
     assert.equal(typeof mimeType, "string");

@@ -71,7 +71,7 @@ describe("a call is paid for", () => {
     // The quote is between the gateway and the buyer: it must not leave with the payment.
     assert.deepEqual(paymentRequirements, {
       scheme: "exact", network: "eip155:8453", amount: "1000", asset: USDC, payTo: world.payTo,
-      maxTimeoutSeconds: 60, extra: { name: "USD Coin", version: "2" },
+      maxTimeoutSeconds: 90, extra: { name: "USD Coin", version: "2" },
     });
     assert.deepEqual(paymentPayload.accepted, paymentRequirements);
     assert.deepEqual(world.facilitator.bodies("/verify"), world.facilitator.bodies("/settle"));

@@ -13,6 +13,7 @@ mod connections;
 mod context;
 mod copies;
 mod credentials;
+mod drift;
 mod facilitators;
 mod facilitators_change;
 mod flooded_log;

@@ -217,3 +217,26 @@ fn an_answer_whose_settlement_is_refused_does_not_leave() {
     world.facilitator.settles(|heard| Reply::json(200, &receipt(heard)));
     assert_eq!(world.pay("/paid", &payment).status, 200);
 }
+
+#[test]
+fn a_payment_that_ends_while_the_upstream_works_is_neither_charged_nor_served() {
+    let world = impatient();
+    let gate = Gate::default();
+    world.upstream.says(Reply::ok("SECRET").behind(&gate));
+    let ended = "invalid_exact_evm_payload_authorization_valid_before";
+    let refusal =
+        json!({ "success": false, "errorReason": ended, "errorMessage": "too late", "transaction": "", "network": "" });
+    world.facilitator.settles(move |_| Reply::json(200, &refusal));
+    let payment = world.payment("/paid");
+    world.journal.take();
+    let mut wire = world.send_paid("/paid", &payment);
+    until_true("the upstream's turn", || world.upstream.hits() == 1);
+    gate.open();
+    let answer = wire.answer();
+    assert_eq!((answer.status, answer.reason().as_str()), (402, ended));
+    assert!(answer.text().contains("too late"), "{}", answer.text());
+    assert!(!format!("{answer:?}").contains("SECRET"));
+    assert_eq!(answer.decoded("payment-response")["errorReason"], ended);
+    assert_eq!(world.journal.take(), ["verify", "upstream", "settle"]);
+    assert_eq!(world.states(), ["voided"]);
+}

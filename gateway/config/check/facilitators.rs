@@ -62,7 +62,7 @@ const VERIFY_BUDGET: Duration = Duration::from_secs(20);
 /// All facilitators of a file.
 pub(super) fn check(
     root: &Section<'_>,
-    receivers: &Receivers,
+    receivers: &Receivers<'_>,
     around: &Surroundings<'_>,
 ) -> Option<FacilitatorsConfig> {
     let several = root.field("facilitators");
@@ -95,7 +95,12 @@ pub(super) fn check(
 }
 
 /// `[[facilitators]]`.
-fn all(field: &Field<'_>, usual: Usual, receivers: &Receivers, around: &Surroundings<'_>) -> Vec<FacilitatorConfig> {
+fn all(
+    field: &Field<'_>,
+    usual: Usual,
+    receivers: &Receivers<'_>,
+    around: &Surroundings<'_>,
+) -> Vec<FacilitatorConfig> {
     let Some(elements) = field.list("a list of tables, [[facilitators]],") else { return Vec::new() };
     if !(1..=LIST_MAX).contains(&elements.len()) {
         field.wrong(format_args!("must be 1 to {LIST_MAX} facilitators"));
@@ -118,7 +123,7 @@ fn all(field: &Field<'_>, usual: Usual, receivers: &Receivers, around: &Surround
     list
 }
 
-fn one(section: &Section<'_>, usual: Usual, receivers: &Receivers, around: &Surroundings<'_>) -> FacilitatorConfig {
+fn one(section: &Section<'_>, usual: Usual, receivers: &Receivers<'_>, around: &Surroundings<'_>) -> FacilitatorConfig {
     let plain = facilitator::check(section, Usual::of(section, usual), around);
     let number = |key: &'static str| section.field(key).and_then(|field| count(&field, NUMBERS)).unwrap_or(1);
     let budget = section.field("latency_budget").and_then(|field| duration(&field, SHORT_WAITS, "2s"));
@@ -139,7 +144,7 @@ fn name<'a>(field: &Field<'a>) -> Option<&'a str> {
     field.read(if right { Ok(text) } else { Err("is not a name of 1 to 64 letters, digits and _-.:") })
 }
 
-fn reach(field: &Field<'_>, receivers: &Receivers) -> Reach {
+fn reach(field: &Field<'_>, receivers: &Receivers<'_>) -> Reach {
     let Some(names) = field.list("a list of networks like [\"base\", \"solana\"]") else { return Reach::everywhere() };
     if names.is_empty() {
         field.wrong("names no network, so that it would never be asked");

@@ -8,6 +8,7 @@ mod budget;
 mod ca;
 mod cdp;
 mod connections;
+mod drift;
 mod facilitator;
 mod facilitators;
 mod jwt;
@@ -28,6 +29,7 @@ mod secret;
 mod server;
 mod store;
 mod subscriptions;
+mod timing;
 mod trusted_proxies;
 mod upstream;
 mod url;
@@ -36,8 +38,8 @@ use std::path::{Path, PathBuf};
 
 use self::receivers::Receivers;
 use self::route::Against;
-use super::Config;
 use super::document::Section;
+use super::{Config, FacilitatorsConfig};
 use crate::pricing::Unlisted;
 
 /// The sections of a file.
@@ -60,6 +62,7 @@ pub(super) const SECTIONS: &[&str] = &[
     "limits",
     "alerts",
     "webhook",
+    "drift",
 ];
 
 /// What a check may ask besides the file itself.
@@ -89,8 +92,8 @@ pub(super) struct Sold {
 /// Checks a whole file.
 pub(super) fn config(root: &Section<'_>, around: &Surroundings<'_>) -> Config {
     let server = server::check(root, around);
-    let receivers = receivers::check(root, around);
-    let upstreams = upstream::check(root, &server.listen, around);
+    let mut receivers = receivers::check(root, around);
+    let mut upstreams = upstream::check(root, &server.listen, around);
     let keys = keys::check(root);
     let plans = plan::check(root, &server, &receivers);
     let sells_plans = root.field("plans").is_some();
@@ -99,6 +102,8 @@ pub(super) fn config(root: &Section<'_>, around: &Surroundings<'_>) -> Config {
     let sold = Sold { calls: routes.priced, plans: sells_plans };
     sold.check(root, &receivers);
     let facilitators = facilitators::check(root, &receivers, around);
+    let settling = facilitators.as_ref().map(FacilitatorsConfig::settle_timeout);
+    timing::check(&routes, &mut upstreams, &mut receivers, settling.unwrap_or_default());
     let config = Config {
         connections: connections::check(root),
         facilitators,
@@ -107,11 +112,12 @@ pub(super) fn config(root: &Section<'_>, around: &Surroundings<'_>) -> Config {
         subscriptions: subscriptions::check(root),
         keys,
         server,
-        upstreams,
+        upstreams: upstreams.list,
         receivers: receivers.list,
         routes: routes.list,
         plans,
         payers: payers::check(root, around),
+        drift: drift::check(root),
     };
     budget::check(root, &config);
     config
@@ -119,7 +125,7 @@ pub(super) fn config(root: &Section<'_>, around: &Surroundings<'_>) -> Config {
 
 impl Sold {
     /// Whatever has a price needs somebody who gets the money and somebody who collects it.
-    fn check(self, root: &Section<'_>, receivers: &Receivers) {
+    fn check(self, root: &Section<'_>, receivers: &Receivers<'_>) {
         let what = match self {
             Self { calls: true, .. } => "a route has a price",
             Self { plans: true, .. } => "plans are sold",

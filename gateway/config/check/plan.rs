@@ -17,7 +17,7 @@ const NAME_BYTES_MAX: usize = 64;
 const DURATION_MAX: Duration = Duration::from_secs(10 * 31_557_600);
 
 /// `[[plans]]`.
-pub(super) fn check(root: &Section<'_>, server: &ServerConfig, receivers: &Receivers) -> Vec<PlanConfig> {
+pub(super) fn check(root: &Section<'_>, server: &ServerConfig, receivers: &Receivers<'_>) -> Vec<PlanConfig> {
     let list = root.field("plans").and_then(|field| field.list("a list of tables, [[plans]],"));
     let mut names: Vec<(&str, Field<'_>)> = Vec::new();
     let mut plans = Vec::new();
@@ -38,7 +38,7 @@ pub(super) fn check(root: &Section<'_>, server: &ServerConfig, receivers: &Recei
     plans
 }
 
-fn plan(section: &Section<'_>, name: &str, server: &ServerConfig, receivers: &Receivers) -> Option<PlanConfig> {
+fn plan(section: &Section<'_>, name: &str, server: &ServerConfig, receivers: &Receivers<'_>) -> Option<PlanConfig> {
     let price = section.required("price", "a text like \"$5\"").and_then(|field| {
         let price = price::check(&field, receivers)?;
         price::warn_if_above_a_dollar(&field, &price, receivers);

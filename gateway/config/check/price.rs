@@ -8,7 +8,7 @@ use crate::pricing::{Price, PriceError};
 const RIGHT: &str = "a text like \"$0.001\" or a table like { amount = \"1000\", asset = \"0x…\" }";
 
 /// A price that every receiver can take exactly, of those that have its asset.
-pub(super) fn check(field: &Field<'_>, receivers: &Receivers) -> Option<Price> {
+pub(super) fn check(field: &Field<'_>, receivers: &Receivers<'_>) -> Option<Price> {
     let price = if field.is_table() { atomic(field)? } else { field.read(Price::parse(field.text(RIGHT)?))? };
     let takers: Vec<_> =
         receivers.list.iter().filter_map(|receiver| Some((receiver, receiver.asset_for(&price)?))).collect();
@@ -24,7 +24,7 @@ pub(super) fn check(field: &Field<'_>, receivers: &Receivers) -> Option<Price> {
 }
 
 /// Warns of a price that clients refuse unless told otherwise.
-pub(super) fn warn_if_above_a_dollar(field: &Field<'_>, price: &Price, receivers: &Receivers) {
+pub(super) fn warn_if_above_a_dollar(field: &Field<'_>, price: &Price, receivers: &Receivers<'_>) {
     let is_above = receivers.list.iter().any(|receiver| {
         receiver.asset_for(price).is_some_and(|asset| {
             match (price.on(asset), Price::parse("$1").map(|one| one.on(asset))) {
@@ -56,7 +56,7 @@ fn amount(price: &Price, receiver: &Receiver, asset: &Asset) -> Result<AtomicAmo
     }
 }
 
-fn nobody_takes(field: &Field<'_>, price: &Price, receivers: &Receivers) {
+fn nobody_takes(field: &Field<'_>, price: &Price, receivers: &Receivers<'_>) {
     let assets: Vec<_> = receivers
         .list
         .iter()

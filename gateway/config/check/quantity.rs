@@ -11,12 +11,14 @@ use crate::config::field::Field;
 use crate::plans::{Rate, Units};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-const MILLISECOND: Duration = Duration::from_millis(1);
 
-/// A timeout: from a millisecond to a day.
+/// From a millisecond to a day.
+pub(super) const TIMEOUTS: RangeInclusive<Duration> = Duration::from_millis(1)..=DAY;
+
+/// A timeout within [`TIMEOUTS`].
 pub(super) fn timeout(section: &Section<'_>, key: &'static str, usual: Duration) -> Duration {
     let field = section.field(key);
-    field.and_then(|field| duration(&field, MILLISECOND..=DAY, "10s")).unwrap_or(usual)
+    field.and_then(|field| duration(&field, TIMEOUTS, "10s")).unwrap_or(usual)
 }
 
 /// A duration within limits.

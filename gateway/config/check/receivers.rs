@@ -24,15 +24,18 @@ const NETWORK_KEYS: &[&str] = &[
     "memo",
     "blockhash_hints",
 ];
-const TIMEOUTS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
+const TIMEOUTS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(TIMEOUT_SECONDS_MAX);
+pub(super) const TIMEOUT_SECONDS_MAX: u64 = 3600;
 const USUAL_TIMEOUT_SECONDS: u64 = 60;
 /// Clients take memos of up to 256 bytes, of which a slash and sixteen digits are each challenge's own.
 const MEMO_BYTES_MAX: usize = 256 - 17;
 
 /// The receivers of a file.
-pub(super) struct Receivers {
+pub(super) struct Receivers<'a> {
     /// Those that are sound, in the order of the file.
     pub(super) list: Vec<Receiver>,
+    /// Where the file says how long payments on a network are good.
+    pub(super) timeouts: Vec<(Network, Field<'a>)>,
     /// Whether all are: if not, a price that nobody takes may be a consequence.
     pub(super) all_sound: bool,
     /// Whether the file names none at all.
@@ -48,7 +51,7 @@ struct Named<'a> {
 }
 
 /// `[pay_to]` and `[networks.NAME]`.
-pub(super) fn check(root: &Section<'_>, around: &Surroundings<'_>) -> Receivers {
+pub(super) fn check<'a>(root: &Section<'a>, around: &Surroundings<'_>) -> Receivers<'a> {
     let before = root.report().count();
     let pay_to = named(root.field("pay_to"), "a table like { base = \"0x…\" }");
     let none_named = pay_to.is_empty() && root.report().count() == before;
@@ -59,11 +62,17 @@ pub(super) fn check(root: &Section<'_>, around: &Surroundings<'_>) -> Receivers 
             setting.field.wrong_key(text, "", &[]);
         }
     }
-    let list = pay_to.iter().filter_map(|receiver| {
+    let (mut list, mut timeouts) = (Vec::new(), Vec::new());
+    for receiver in &pay_to {
         let settings = settings.iter().find(|setting| setting.network == receiver.network);
-        check_one(receiver, settings, around)
-    });
-    Receivers { list: list.collect(), all_sound: root.report().count() == before, none_named }
+        let section = settings.and_then(|settings| settings.field.section(NETWORK_KEYS));
+        let timeout = section.as_ref().and_then(|section| section.field("max_timeout"));
+        let timeout = timeout.and_then(|field| Some((seconds(&field)?, field)));
+        let seconds = timeout.as_ref().map_or(USUAL_TIMEOUT_SECONDS, |(seconds, _)| *seconds);
+        list.extend(check_one(receiver, section.as_ref(), seconds, around));
+        timeouts.extend(timeout.map(|(_, field)| (receiver.network.clone(), field)));
+    }
+    Receivers { list, timeouts, all_sound: root.report().count() == before, none_named }
 }
 
 fn named<'a>(table: Option<Field<'a>>, right: &str) -> Vec<Named<'a>> {
@@ -93,7 +102,7 @@ fn network(key: &str) -> Option<(Network, Option<&'static KnownNetwork>)> {
 }
 
 /// A network that somebody is paid on, as it is named elsewhere in the file.
-pub(super) fn named_network(field: &Field<'_>, receivers: &Receivers) -> Option<Network> {
+pub(super) fn named_network(field: &Field<'_>, receivers: &Receivers<'_>) -> Option<Network> {
     let text = field.text("a network like \"base\"")?;
     let names: Vec<_> = receivers.list.iter().map(|receiver| &*receiver.name).collect();
     let found = network(text).map(|(network, _)| network);
@@ -106,18 +115,20 @@ pub(super) fn named_network(field: &Field<'_>, receivers: &Receivers) -> Option<
     found
 }
 
-fn check_one(receiver: &Named<'_>, settings: Option<&Named<'_>>, around: &Surroundings<'_>) -> Option<Receiver> {
-    let section = settings.and_then(|settings| settings.field.section(NETWORK_KEYS));
-    let timeout = section.as_ref().and_then(|section| section.field("max_timeout"));
-    let timeout = timeout.and_then(|field| seconds(&field)).unwrap_or(USUAL_TIMEOUT_SECONDS);
-    let rpc_url = section.as_ref().and_then(|section| rpc_url(section, &receiver.network, around));
-    let confirm = section.as_ref().and_then(|section| section.field("confirm_settlements"));
+fn check_one(
+    receiver: &Named<'_>,
+    section: Option<&Section<'_>>,
+    max_timeout_seconds: u64,
+    around: &Surroundings<'_>,
+) -> Option<Receiver> {
+    let rpc_url = section.and_then(|section| rpc_url(section, &receiver.network, around));
+    let confirm = section.and_then(|section| section.field("confirm_settlements"));
     let confirm = confirm.filter(|field| field.flag() == Some(true));
-    let memo = section.as_ref().and_then(|section| memo(section, &receiver.network));
-    let blockhash_hints = section.as_ref().is_some_and(|section| blockhash_hints(section, &receiver.network));
+    let memo = section.and_then(|section| memo(section, &receiver.network));
+    let blockhash_hints = section.is_some_and(|section| blockhash_hints(section, &receiver.network));
     let pay_to = address(&receiver.field, &receiver.network);
-    let scheme = scheme::check(section.as_ref(), &receiver.network);
-    let asset = section.as_ref().and_then(|section| section.field("asset"));
+    let scheme = scheme::check(section, &receiver.network);
+    let asset = section.and_then(|section| section.field("asset"));
     let assets = match (asset, receiver.known) {
         (Some(field), known) => assets(asset::check(&field, &receiver.network, known)?, known),
         (None, Some(known)) => known.all_assets(),
@@ -128,8 +139,8 @@ fn check_one(receiver: &Named<'_>, settings: Option<&Named<'_>>, around: &Surrou
             return None;
         }
     };
-    let assets = scheme::assets(&scheme, assets, section.as_ref());
-    let extra = scheme::extra(section.as_ref(), &scheme, &receiver.network, &assets);
+    let assets = scheme::assets(&scheme, assets, section);
+    let extra = scheme::extra(section, &scheme, &receiver.network, &assets);
     if let Some(field) = &confirm {
         if rpc_url.is_none() {
             field.wrong("needs the chain: rpc_url is missing");
@@ -149,7 +160,7 @@ fn check_one(receiver: &Named<'_>, settings: Option<&Named<'_>>, around: &Surrou
         name: receiver.key.into(),
         assets,
         pay_to,
-        max_timeout_seconds: timeout,
+        max_timeout_seconds,
         rpc_url,
         confirm_settlements: confirm.is_some(),
         memo,

@@ -38,7 +38,7 @@ const MIME_TYPE_BYTES_MAX: usize = 100;
 /// What a route is checked against.
 pub(super) struct Against<'a> {
     pub(super) server: &'a ServerConfig,
-    pub(super) receivers: &'a Receivers,
+    pub(super) receivers: &'a Receivers<'a>,
     pub(super) upstreams: &'a Upstreams,
     pub(super) keys: &'a KeysConfig,
     pub(super) sells_plans: bool,
@@ -213,10 +213,10 @@ fn method(element: &Field<'_>) -> Option<Method> {
 
 fn upstream(field: &Field<'_>, upstreams: &Upstreams) -> Option<Arc<str>> {
     let text = field.text("the name of an upstream")?;
-    if let Some((name, _)) = upstreams.get_key_value(text).filter(|(name, _)| !name.is_empty()) {
+    if let Some((name, _)) = upstreams.list.get_key_value(text).filter(|(name, _)| !name.is_empty()) {
         return Some(Arc::clone(name));
     }
-    let names: Vec<_> = upstreams.keys().filter(|name| !name.is_empty()).map(|name| format!("{name:?}")).collect();
+    let names: Vec<_> = upstreams.list.keys().filter(|name| !name.is_empty()).map(|name| format!("{name:?}")).collect();
     match names.as_slice() {
         [] => wrong(field, &format!("{text:?} is not known, [upstreams.{text}] would be right")),
         names => wrong(field, &format!("{text:?} is not known, the upstreams are {}", listed(names))),

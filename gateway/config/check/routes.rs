@@ -9,9 +9,11 @@ use crate::config::field::Field;
 use crate::pricing::{Access, Methods, Pattern, Route, Router, SettleTiming, Unlisted};
 
 /// The routes of a file.
-pub(super) struct Routes {
+pub(super) struct Routes<'a> {
     /// Those that are sound, in the order of the file.
     pub(super) list: Vec<RouteConfig>,
+    /// Where they stand: one for each of the list.
+    pub(super) sections: Vec<Section<'a>>,
     /// Whether one has a price, right or wrong.
     pub(super) priced: bool,
 }
@@ -20,10 +22,10 @@ pub(super) struct Routes {
 type Placed<'a> = (Field<'a>, Arc<Route>);
 
 /// `[[routes]]`.
-pub(super) fn check(root: &Section<'_>, against: &Against<'_>) -> Routes {
+pub(super) fn check<'a>(root: &Section<'a>, against: &Against<'_>) -> Routes<'a> {
     let before = root.report().count();
     let list = root.field("routes").and_then(|field| field.list("a list of tables, [[routes]],")).unwrap_or_default();
-    let mut routes = Routes { list: Vec::new(), priced: false };
+    let mut routes = Routes { list: Vec::new(), sections: Vec::new(), priced: false };
     let mut placed: Vec<Placed<'_>> = Vec::new();
     let (mut on_usual_upstream, mut takes_units) = (against.server.unlisted == Unlisted::Free, false);
     for raw in list.iter().filter_map(RawRoute::read) {
@@ -32,9 +34,12 @@ pub(super) fn check(root: &Section<'_>, against: &Against<'_>) -> Routes {
         routes.priced |= raw.price.is_some();
         takes_units |= raw.metering.first().is_some();
         on_usual_upstream |= raw.upstream.is_none();
-        routes.list.extend(route);
+        if let Some(route) = route {
+            routes.list.push(route);
+            routes.sections.push(raw.section);
+        }
     }
-    if on_usual_upstream && !against.upstreams.contains_key("") {
+    if on_usual_upstream && !against.upstreams.list.contains_key("") {
         root.missing("upstream", "a table with url = \"http://127.0.0.1:3000\"");
     }
     if against.sells_plans && !takes_units {

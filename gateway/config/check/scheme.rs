@@ -4,7 +4,8 @@ use serde_json::{Map, Value};
 
 use crate::config::document::Section;
 use crate::config::field::Field;
-use crate::config::table::{FLOW, FLOWS, OURS, asset_members};
+use crate::config::omission::{FLOW, FLOWS};
+use crate::config::table::{OURS, asset_members};
 use crate::money::{Asset, Family, Network, TransferMethod};
 use crate::x402::Scheme;
 

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::HeaderName;
 
 use super::listen::overlap;
-use super::quantity::{duration, timeout};
+use super::quantity::{TIMEOUTS, duration, timeout};
 use super::url::Location;
 use super::{Surroundings, facilitator, jwt};
 use crate::config::document::Section;
@@ -15,6 +15,8 @@ use crate::config::field::Field;
 use crate::config::{ContextConfig, ListenAddr, Secret, UpstreamConfig};
 
 const KEYS: &[&str] = &["url", "connect_timeout", "read_timeout", "idle_timeout", "headers", "context"];
+/// Unless payments on Solana wait for it.
+const USUAL_PATIENCE: Duration = Duration::from_secs(60);
 const EXAMPLE: &str = "an origin like \"http://127.0.0.1:3000\"";
 /// Less, and the clocks of two machines would have to agree to the second; more is not short-lived.
 const CONTEXT_TTL: RangeInclusive<Duration> = Duration::from_secs(5)..=Duration::from_secs(600);
@@ -34,14 +36,20 @@ const RESERVED: &[&str] = &[
     "x-payment",
 ];
 
-/// The upstreams by name; also those whose settings are wrong, so that routes may name them.
-pub(super) type Upstreams = BTreeMap<Arc<str>, UpstreamConfig>;
+/// The upstreams of a file.
+#[derive(Default)]
+pub(super) struct Upstreams {
+    /// By name; also those whose settings are wrong, so that routes may name them.
+    pub(super) list: BTreeMap<Arc<str>, UpstreamConfig>,
+    /// Those whose `read_timeout` the file says.
+    pub(super) patience_said: BTreeSet<Arc<str>>,
+}
 
 /// `[upstream]` and `[upstreams.NAME]`.
 pub(super) fn check(root: &Section<'_>, listen: &[ListenAddr], around: &Surroundings<'_>) -> Upstreams {
-    let mut upstreams = Upstreams::new();
+    let mut upstreams = Upstreams::default();
     if let Some(field) = root.field("upstream") {
-        upstreams.insert("".into(), upstream(&field, listen, around));
+        upstreams.add("", &field, listen, around);
     }
     let named = root.field("upstreams").and_then(|field| field.members("tables like [upstreams.images]"));
     for (name, field) in named.unwrap_or_default() {
@@ -49,24 +57,41 @@ pub(super) fn check(root: &Section<'_>, listen: &[ListenAddr], around: &Surround
         if !is_name {
             field.wrong_key("is not a name of letters, digits, - and _", name, &[]);
         }
-        upstreams.insert(name.into(), upstream(&field, listen, around));
+        upstreams.add(name, &field, listen, around);
     }
     upstreams
 }
 
-fn upstream(field: &Field<'_>, listen: &[ListenAddr], around: &Surroundings<'_>) -> UpstreamConfig {
-    let section = field.section(KEYS);
-    let at = section.as_ref().and_then(|section| location(section, listen));
+impl Upstreams {
+    fn add(&mut self, name: &str, field: &Field<'_>, listen: &[ListenAddr], around: &Surroundings<'_>) {
+        let (name, section) = (Arc::<str>::from(name), field.section(KEYS));
+        let patience = section.as_ref().and_then(|section| section.field("read_timeout"));
+        let patience = patience.and_then(|field| duration(&field, TIMEOUTS, "10s"));
+        if patience.is_some() {
+            self.patience_said.insert(Arc::clone(&name));
+        }
+        self.list.insert(name, upstream(field, section.as_ref(), listen, around, patience));
+    }
+}
+
+fn upstream(
+    field: &Field<'_>,
+    section: Option<&Section<'_>>,
+    listen: &[ListenAddr],
+    around: &Surroundings<'_>,
+    patience: Option<Duration>,
+) -> UpstreamConfig {
+    let at = section.and_then(|section| location(section, listen));
     let at = at.unwrap_or_else(|| Location { tls: false, host: String::new(), port: 80, path: String::new() });
     let seconds = |key, seconds| {
         let usual = Duration::from_secs(seconds);
-        section.as_ref().map_or(usual, |section| timeout(section, key, usual))
+        section.map_or(usual, |section| timeout(section, key, usual))
     };
-    let headers = section.as_ref().map_or_else(Vec::new, |section| headers(section, around));
+    let headers = section.map_or_else(Vec::new, |section| headers(section, around));
     if !headers.is_empty() && !at.tls && !at.host.is_empty() && !at.is_loopback() {
         field.warn("is sent its headers over the network in the clear, a url with https:// would hide them");
     }
-    let context = section.as_ref().and_then(|section| section.field("context"));
+    let context = section.and_then(|section| section.field("context"));
     UpstreamConfig {
         headers,
         context: context.and_then(|field| context_of(&field)),
@@ -74,7 +99,7 @@ fn upstream(field: &Field<'_>, listen: &[ListenAddr], around: &Surroundings<'_>)
         port: at.port,
         tls: at.tls,
         connect_timeout: seconds("connect_timeout", 5),
-        read_timeout: seconds("read_timeout", 60),
+        read_timeout: patience.unwrap_or(USUAL_PATIENCE),
         idle_timeout: seconds("idle_timeout", 4),
     }
 }
