@@ -84,7 +84,7 @@ fn a_scheme_and_a_network_that_nobody_knows_are_paid_for() {
     assert_ne!(quote, "not yours");
     let ours = json!({
         "scheme": "streamed", "network": NETWORK, "amount": "100000", "asset": ASSET, "payTo": PAYEE,
-        "maxTimeoutSeconds": 60,
+        "maxTimeoutSeconds": 150,
         "extra": { "areFeesSponsored": true, "channel": "ours", "steps": [1, { "last": true }] },
     });
     let mut shown = accepted.clone();
