@@ -50,6 +50,18 @@ async fn what_the_chain_does_not_show_is_served_to_nobody() {
 }
 
 #[tokio::test]
+async fn a_facilitator_that_goes_on_lying_is_asked_last() {
+    let shop = shop(Ok(Sighting::Open)).await;
+    let weather = route("/weather", SettleTiming::After);
+    for nonce in 1..=16 {
+        assert!(!shop.market.facilitators.all[0].is_failing(), "{nonce}");
+        let verified = shop.verified(&weather, &shop.pay(offer_of(&weather), nonce)).await;
+        assert!(shop.settle(verified).await.is_err());
+    }
+    assert!(shop.market.facilitators.all[0].is_failing());
+}
+
+#[tokio::test]
 async fn a_lie_is_void_when_the_authorization_is_over() {
     for sighting in [Sighting::Expired, Sighting::Spent { transaction: None }] {
         let shop = shop(Ok(sighting)).await;

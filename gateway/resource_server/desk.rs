@@ -176,6 +176,11 @@ impl Desk {
         self.failed_at(&self.verdicts);
     }
 
+    /// Notes a settlement that it said was done, and was not.
+    pub(super) fn contradicted(&self) {
+        self.failed_at(&self.transfers);
+    }
+
     fn failed_at(&self, breaker: &Breaker) {
         let failed_before = self.is_failing();
         if breaker.failed(now()) && !failed_before {

@@ -131,6 +131,12 @@ impl Desks {
         Denial::NoVerdict("facilitator_unavailable")
     }
 
+    /// Notes that the chain does not show what a facilitator says it has settled. One that lies, or whose chain is not
+    /// ours, is asked last in the end.
+    pub(super) fn contradicted(&self, facilitator: &str) {
+        self.named(facilitator).into_iter().for_each(|desk| desk.contradicted());
+    }
+
     fn named(&self, name: &str) -> Option<&Arc<Desk>> {
         self.all.iter().find(|desk| **desk.name() == *name)
     }

@@ -87,7 +87,10 @@ impl ResourceServer {
             }
             SettleOutcome::Settled(receipt) => match self.confirmed(market, presented, receipt).await {
                 Ok(receipt) => Ok(self.book(settling, receipt).await?),
-                Err(unclear) => self.unclear(market, settling, unclear).await,
+                Err(unclear) => {
+                    market.facilitators.contradicted(settling.facilitator());
+                    self.unclear(market, settling, unclear).await
+                }
             },
             SettleOutcome::Refused(refusal) => Ok(self.refused(market, settling, refusal).await?),
             SettleOutcome::NotSent(why) => {
