@@ -1,12 +1,15 @@
 //! Solana payments: a transaction is known by its message, since its first signature is the facilitator's.
 //!
-//! The message is the one that the facilitator has verified, so that its success is the payment: amount and receiver
-//! are not read again.
+//! Its success is the payment if the message is an ordinary wallet's transfer, or if the receiver has that much more
+//! afterwards.
 
 mod inspect;
 #[cfg(test)]
 mod inspected;
 mod message;
+mod received;
+#[cfg(test)]
+mod receiving;
 #[cfg(test)]
 mod tests;
 
@@ -18,6 +21,7 @@ use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 use self::message::Message;
+use self::received::{Balance, is_transfer, received};
 use super::rpc::Rpc;
 use super::{Authorization, Block, Chain, ChainError, SLACK, Sighting, Sought};
 use crate::clock::unix_seconds;
@@ -93,9 +97,13 @@ struct Transaction {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Meta {
     /// Null for success, and never absent.
     err: Value,
+    /// Absent or null where the server does not keep them.
+    pre_token_balances: Option<Vec<Balance>>,
+    post_token_balances: Option<Vec<Balance>>,
 }
 
 impl Solana {
@@ -141,7 +149,7 @@ impl Solana {
     async fn find(
         &self,
         message: &Message,
-        bytes: &[u8],
+        (sought, bytes): (&Sought, &[u8]),
         since: u64,
         slot: u64,
     ) -> Result<Option<Sighting>, ChainError> {
@@ -152,7 +160,7 @@ impl Solana {
             let transaction = self.transaction(signature).await?;
             let transaction =
                 transaction.ok_or_else(|| ChainError::nonsense(TRANSACTION, "it is listed and not there"))?;
-            if let Some(sighting) = transaction.judge(signature, bytes)? {
+            if let Some(sighting) = transaction.judge(signature, sought, bytes)? {
                 return Ok(Some(sighting));
             }
         }
@@ -188,11 +196,11 @@ impl Solana {
     }
 
     /// Judges the transaction that a facilitator named, as any other.
-    async fn judge_hint(&self, bytes: &[u8], hint: Option<&str>) -> Result<Option<Sighting>, ChainError> {
+    async fn judge_hint(&self, sought: &Sought, bytes: &[u8]) -> Result<Option<Sighting>, ChainError> {
         let is_signature = |hint: &&str| bs58::decode(hint).into_vec().is_ok_and(|bytes| bytes.len() == 64);
-        let Some(signature) = hint.filter(is_signature) else { return Ok(None) };
+        let Some(signature) = sought.hint.as_deref().filter(is_signature) else { return Ok(None) };
         match self.transaction(signature).await? {
-            Some(transaction) => transaction.judge(signature, bytes),
+            Some(transaction) => transaction.judge(signature, sought, bytes),
             None => Ok(None),
         }
     }
@@ -200,7 +208,7 @@ impl Solana {
 
 impl Transaction {
     /// What it says of the payment, if it is the one.
-    fn judge(&self, signature: &str, message: &[u8]) -> Result<Option<Sighting>, ChainError> {
+    fn judge(&self, signature: &str, sought: &Sought, message: &[u8]) -> Result<Option<Sighting>, ChainError> {
         let nonsense = |why| ChainError::nonsense(TRANSACTION, why);
         let (text, encoding) = &self.transaction;
         let bytes = codec::decode_bytes(text).ok().filter(|_| encoding == "base64");
@@ -217,7 +225,23 @@ impl Transaction {
         let time = self.block_time.ok_or_else(|| nonsense("its block has no time"))?;
         let at = UNIX_EPOCH.checked_add(Duration::from_secs(time));
         let at = at.ok_or_else(|| nonsense("a time beyond all clocks"))?;
-        Ok(Some(Sighting::Paid { transaction: signature, at }))
+        if is_transfer(message, sought) {
+            return Ok(Some(Sighting::Paid { transaction: signature, at }));
+        }
+        match self.meta.received(sought) {
+            Some(0) => Ok(Some(Sighting::Spent { transaction: Some(signature) })),
+            Some(received) if received >= sought.amount.atomic() => {
+                Ok(Some(Sighting::Paid { transaction: signature, at }))
+            }
+            // A part of the price, or nobody says how much.
+            _ => Err(ChainError::Unclear(signature)),
+        }
+    }
+}
+
+impl Meta {
+    fn received(&self, sought: &Sought) -> Option<u128> {
+        received(self.pre_token_balances.as_deref()?, self.post_token_balances.as_deref()?, sought)
     }
 }
 
@@ -229,7 +253,7 @@ impl Chain for Solana {
         };
         let message = Message::parse(bytes).ok_or(ChainError::Unsupported("such a message"))?;
         self.check_chain().await?;
-        if let Some(sighting) = self.judge_hint(bytes, sought.hint.as_deref()).await? {
+        if let Some(sighting) = self.judge_hint(sought, bytes).await? {
             return Ok(sighting);
         }
         let since = unix_seconds(sought.since);
@@ -237,7 +261,7 @@ impl Chain for Solana {
         // between the two questions. When the finalized chain is past the blockhash, whatever was made of it is in
         // the list that is read afterwards, of a server that is as far.
         let (unseen, slot) = self.unseen(&message, since).await?;
-        match self.find(&message, bytes, since, slot).await? {
+        match self.find(&message, (sought, bytes), since, slot).await? {
             Some(sighting) => Ok(sighting),
             None => unseen,
         }

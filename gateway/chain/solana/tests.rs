@@ -12,7 +12,7 @@ use crate::money::{Address, AtomicAmount, Network};
 use crate::x402::codec;
 
 const MAINNET: &str = "5eykt4UsFv8P8NJdTREpY1vzqKqZKvdpKuc147dw2N9d";
-const SINCE: u64 = 1_777_118_400;
+pub(super) const SINCE: u64 = 1_777_118_400;
 const SLOT: u64 = 300_000_000;
 const DAY: u64 = 24 * 60 * 60;
 
@@ -28,11 +28,11 @@ pub(super) fn message(signers: u8, versioned: bool, program: [u8; 32]) -> Vec<u8
     [version, &[signers, 0, 1, 4], &accounts, &[7; 32], &[1, 3, 0, 0], tables].concat()
 }
 
-fn payment() -> Vec<u8> {
+pub(super) fn payment() -> Vec<u8> {
     message(2, true, [9; 32])
 }
 
-fn signature(number: u64) -> String {
+pub(super) fn signature(number: u64) -> String {
     bs58::encode([[5; 56].as_slice(), &number.to_be_bytes()].concat()).into_string()
 }
 
@@ -44,20 +44,35 @@ fn number(signature: &Value) -> u64 {
 
 /// A transaction on the chain.
 #[derive(Debug, Clone)]
-struct Landed {
+pub(super) struct Landed {
     number: u64,
     time: u64,
     message: Vec<u8>,
     err: Value,
+    /// What token accounts had before and afterwards.
+    balances: (Value, Value),
 }
 
-fn landed(number: u64, time: u64, message: &[u8]) -> Landed {
-    Landed { number, time, message: message.to_vec(), err: Value::Null }
+impl Landed {
+    pub(super) fn with(self, balances: (Value, Value)) -> Self {
+        Self { balances, ..self }
+    }
+}
+
+/// One that pays what is sought, in a layout that only the facilitator understands.
+pub(super) fn landed(number: u64, time: u64, message: &[u8]) -> Landed {
+    let balances = (json!([balance(11, 12, "5")]), json!([balance(11, 12, "10005"), balance(11, 2, "0")]));
+    Landed { number, time, message: message.to_vec(), err: Value::Null, balances }
+}
+
+pub(super) fn balance(mint: u8, owner: u8, amount: &str) -> Value {
+    json!({"accountIndex": 1, "mint": base58(mint), "owner": base58(owner), "programId": base58(3),
+        "uiTokenAmount": {"amount": amount, "decimals": 6, "uiAmount": null, "uiAmountString": amount}})
 }
 
 /// A server's view of the chain, with transactions of the payer from the newest.
 #[derive(Debug, Clone)]
-struct Server {
+pub(super) struct Server {
     is_valid: bool,
     time: u64,
     history: Vec<Landed>,
@@ -66,7 +81,7 @@ struct Server {
 
 impl Server {
     /// One that has come to `time`, after which the blockhash is no longer valid.
-    fn at(time: u64, history: &[Landed]) -> Self {
+    pub(super) fn at(time: u64, history: &[Landed]) -> Self {
         Self { is_valid: false, time, history: history.to_vec(), page_max: 1000 }
     }
 
@@ -105,7 +120,8 @@ impl Server {
 fn transaction(landed: &Landed) -> Value {
     let bytes = [&[2], [4; 128].as_slice(), &landed.message].concat();
     json!({
-        "slot": 1, "version": 0, "blockTime": landed.time, "meta": {"err": landed.err, "fee": 5000},
+        "slot": 1, "version": 0, "blockTime": landed.time,
+        "meta": {"err": landed.err, "fee": 5000, "preTokenBalances": landed.balances.0, "postTokenBalances": landed.balances.1},
         "transaction": [codec::encode_bytes(&bytes), "base64"],
     })
 }
@@ -114,7 +130,7 @@ fn sought() -> Sought {
     sought_message(payment())
 }
 
-fn sought_message(message: Vec<u8>) -> Sought {
+pub(super) fn sought_message(message: Vec<u8>) -> Sought {
     let address = |byte| Address::Text(base58(byte).into());
     Sought {
         authorization: Authorization::Svm { message },
@@ -126,29 +142,29 @@ fn sought_message(message: Vec<u8>) -> Sought {
     }
 }
 
-fn hinted(number: u64) -> Sought {
+pub(super) fn hinted(number: u64) -> Sought {
     Sought { hint: Some(signature(number)), ..sought() }
 }
 
-fn solana(server: &Scripted) -> Solana {
+pub(super) fn solana(server: &Scripted) -> Solana {
     let network = Network::parse("solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp").unwrap();
     Solana::new(Rpc::new(server.url()).unwrap(), &network)
 }
 
-async fn serve(server: &Server) -> Scripted {
+pub(super) async fn serve(server: &Server) -> Scripted {
     let server = server.clone();
     Scripted::start(move |method, params| server.answer(method, params)).await
 }
 
-async fn seen(server: &Server) -> Result<Sighting, ChainError> {
+pub(super) async fn seen(server: &Server) -> Result<Sighting, ChainError> {
     solana(&serve(server).await).look_up(&sought()).await
 }
 
-fn paid(number: u64, time: u64) -> Sighting {
+pub(super) fn paid(number: u64, time: u64) -> Sighting {
     Sighting::Paid { transaction: signature(number), at: UNIX_EPOCH + Duration::from_secs(time) }
 }
 
-fn spent(number: u64) -> Sighting {
+pub(super) fn spent(number: u64) -> Sighting {
     Sighting::Spent { transaction: Some(signature(number)) }
 }
 
