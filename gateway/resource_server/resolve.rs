@@ -6,7 +6,7 @@
 //! | the facilitator says settled, names no other payer, and its word is good on this network | settled |
 //! | the chain has the transfer to the receiver, in that amount, by this authorization | settled |
 //! | the chain has the authorization used or cancelled otherwise, or past and unused | voided |
-//! | the facilitator says used, no chain to ask | unknown, or settled with `unproven_settlement = "accept"` |
+//! | the facilitator says used, no chain to ask | unknown, or on EVM networks settled with `unproven_settlement = "accept"` |
 //! | anything else, a clear no included: the first request may have landed and changed what the second one met | unknown |
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -20,7 +20,7 @@ use super::{Denial, Market, ResourceServer};
 use crate::chain::{Chain, ChainError, Sighting, Sought};
 use crate::crash::crash_point;
 use crate::facilitator::{SettleOutcome, Unclear};
-use crate::money::{Address, Network};
+use crate::money::{Address, Family, Network};
 use crate::payment::{PaymentId, Presented, Unproven};
 use crate::store::{Doubt, Record, StoreError};
 use crate::x402::facilitator::SettleResponse;
@@ -278,8 +278,10 @@ async fn look_up(chain: &dyn Chain, sought: &Sought, longest: Duration) -> Resul
 /// What the facilitator alone can prove.
 fn without_chain(market: &Market, record: &Record, unclear: Unclear) -> Ending {
     match market.risk.unproven {
-        // "Already used" proves something of a payment that can be told from all others.
-        Unproven::Accept if unclear.used && record.is_read() => {
+        // "Already used" proves something of a payment that can be told from all others, and on EVM networks only: on
+        // Solana facilitators say so while a settlement is under way, and also of one that never lands or was for
+        // another seller.
+        Unproven::Accept if unclear.used && record.is_read() && matches!(record.chain.family(), Family::Evm(_)) => {
             let transaction = unclear.transaction.or_else(|| record.transaction_hint.clone());
             Ending::Settled(receipt(record, transaction.unwrap_or_default()))
         }

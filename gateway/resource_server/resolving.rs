@@ -13,8 +13,8 @@ use crate::chain::{Chain, ChainError, Sighting, Sought};
 use crate::facilitator::{Refusal, SettleOutcome, Unclear, Verdict};
 use crate::money::Address;
 use crate::payment::State;
-use crate::payment::testing::{NOW, Wallet};
-use crate::pricing::{Route, SettleTiming};
+use crate::payment::testing::{NOW, SvmWallet, Wallet, header, offer, usdc_on_solana, v2};
+use crate::pricing::{OfferKey, Route, SettleTiming};
 use crate::store::StoredResponse;
 
 const GET: Method = Method::GET;
@@ -123,6 +123,26 @@ async fn used_is_no_proof_unless_the_operator_says_so() {
         let id = verified.presented().id.clone();
         assert_eq!(shop.settle(verified).await.is_ok(), unproven == Unproven::Accept);
         assert_eq!(shop.state(&id).await, Some(state));
+    }
+}
+
+/// The reference's facilitator remembers what it has begun, whatever becomes of it and whoever it was for.
+#[tokio::test]
+async fn on_solana_used_is_no_proof_whatever_the_operator_says() {
+    let mut shop = Shop::open().await;
+    change(&mut shop, |market| {
+        (market.risk.resolve_timeout, market.risk.unproven) = (Duration::from_secs(1), Unproven::Accept);
+    });
+    let used = || SettleOutcome::Unknown(Unclear { used: true, ..Unclear::new("duplicate_settlement") });
+    let mut plan = Arc::into_inner(nano()).unwrap();
+    plan.offer = offer(OfferKey::plan("nano"), [usdc_on_solana(10_000)]);
+    let (plan, wallet) = (Arc::new(plan), SvmWallet::new(1));
+    let terms = &plan.offer.terms[0];
+    for payload in [wallet.pay(terms, 1), wallet.pay_by_program(terms, 2)] {
+        shop.facilitator.next_outcome(used());
+        shop.facilitator.next_outcome(used());
+        let Err(Denial::Unresolved(id)) = shop.buy(&plan, &header(&v2(terms, payload))).await else { panic!("sold") };
+        assert_eq!(shop.state(&id).await, Some(State::Unknown));
     }
 }
 
