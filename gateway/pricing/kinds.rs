@@ -118,8 +118,9 @@ impl Kinds {
         let [fee_payer, address] = ["feePayer", "facilitatorAddress"].map(|name| extra.get(name)?.as_str());
         match self.of(version, scheme, name) {
             Some(known) => {
-                let ours = known.get("facilitatorAddress").and_then(Value::as_str);
-                fee_payer.is_none_or(|fee_payer| self.fee_payers.contains(fee_payer))
+                let [named, ours] = ["feePayer", "facilitatorAddress"].map(|name| known.get(name)?.as_str());
+                // On networks that are not read here it is no address of Solana's, of which alone the earlier are known.
+                fee_payer.is_none_or(|fee_payer| named == Some(fee_payer) || self.fee_payers.contains(fee_payer))
                     && address.zip(ours).is_none_or(|(address, ours)| address.eq_ignore_ascii_case(ours))
             }
             None => fee_payer.is_none() && address.is_none() && self.may_settle(network),
@@ -279,6 +280,13 @@ mod tests {
         assert!(kinds.takes(1, &exact, &base, "base", &none) && !kinds.takes(1, &exact, &base, "solana", &none));
         assert!(Kinds::unknown().takes(2, &exact, &base, "eip155:8453", &none));
         assert!(!Kinds::unknown().takes(2, &exact, &solana, SOLANA, &extra("feePayer", A)), "it has named none");
+        let hedera = Network::parse("hedera:mainnet").unwrap();
+        let mut on_hedera = supported(A, &[]);
+        on_hedera.kinds[0].network = hedera.to_string();
+        on_hedera.kinds[0].extra = Some(extra("feePayer", "0.0.7001"));
+        let on_hedera = Kinds::from_supported(&on_hedera, &Kinds::unknown());
+        let takes = |fee_payer| on_hedera.takes(2, &exact, &hedera, hedera.caip2(), &extra("feePayer", fee_payer));
+        assert!(takes("0.0.7001") && !takes("0.0.7002"));
         let mut with_upto = supported(A, &[]);
         with_upto.kinds[2].extra = Some(extra("facilitatorAddress", "0xAb"));
         let kinds = Kinds::from_supported(&with_upto, &Kinds::unknown());
