@@ -50,7 +50,8 @@ impl ResourceServer {
     }
 
     /// Has a claimed payment verified and its payer screened. One that is settled first (`upfront`) is not verified, unless
-    /// nobody but the facilitator can say who pays and there are rules about that.
+    /// nobody but the facilitator can say who pays, and with that what: one that it began to settle for another seller may
+    /// count as settled with it, whatever our terms are.
     /// With a receipt if its money is here already.
     pub(super) async fn verified(
         &self,
@@ -60,7 +61,7 @@ impl ResourceServer {
     ) -> Result<(Verified, Option<SettleResponse>), Denial> {
         let screening = &market.screening;
         let early = payer(claimed.presented(), None);
-        let asks = !upfront || (early.is_none() && screening.needs_payer());
+        let asks = !upfront || early.is_none();
         screening.check(counted(claimed.presented(), early.as_ref(), asks), Instant::now())?;
         let (payment, landed) = if asks { self.check(market, claimed).await? } else { (claimed.unverified(), None) };
         let presented = payment.presented();

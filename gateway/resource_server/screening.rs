@@ -65,10 +65,35 @@ async fn without_rules_about_payers_nobody_needs_to_know_them() {
     let shop = open(Rules::default()).await;
     let route = selling(usdc_on_solana(10_000), SettleTiming::Before);
     assert!(matches!(pay(&shop, &route, 1, None).await, Ok(Pass::Settled(_))));
-    assert_eq!(shop.facilitator.calls(), (0, 1));
+    assert_eq!(shop.facilitator.calls(), (1, 1));
     let foreign = selling(elsewhere(), SettleTiming::After);
     let payment = header(&crate::payment::testing::v2(&offer_of(&foreign).terms[0], serde_json::json!({ "a": 1 })));
     assert!(shop.admit(&foreign, &Method::GET, &payment).await.is_ok());
+}
+
+/// Asked to settle it, a facilitator that has done so for another seller may say that it is settled.
+#[tokio::test]
+async fn what_only_the_facilitator_can_judge_is_judged_before_it_is_settled() {
+    use crate::facilitator::Refusal;
+    for terms in [usdc_on_solana(10_000), elsewhere()] {
+        let (shop, route) = (open(Rules::default()).await, selling(terms, SettleTiming::Before));
+        let reason = "invalid_exact_svm_smart_wallet_transfer_mismatch".to_owned();
+        let refusal = Refusal { reason, message: None, payer: None, transaction: None };
+        shop.facilitator.next_verdict(Ok(Verdict::Refused(refusal)));
+        let terms = &offer_of(&route).terms[0];
+        let payload = match terms.fee_payer() {
+            Some(_) => SvmWallet::new(1).pay_by_program(terms, 1),
+            None => serde_json::json!({ "a": 1 }),
+        };
+        let payment = header(&quoted(terms, payload, &shop.quote(offer_of(&route), 1)));
+        assert!(shop.admit(&route, &Method::GET, &payment).await.is_err());
+        assert_eq!(shop.facilitator.calls(), (1, 0));
+    }
+    let (shop, route) = (open(Rules::default()).await, selling(usdc_on_solana(10_000), SettleTiming::Before));
+    let terms = &offer_of(&route).terms[0];
+    let read = quoted(terms, SvmWallet::new(1).pay(terms, 1), &shop.quote(offer_of(&route), 1));
+    assert!(matches!(shop.admit(&route, &Method::GET, &header(&read)).await, Ok(Pass::Settled(_))));
+    assert_eq!(shop.facilitator.calls(), (0, 1), "what is judged here is not asked for twice");
 }
 
 #[tokio::test]

@@ -87,7 +87,7 @@ impl Screening {
     }
 
     /// Whether a payment of an unknown payer must be refused: there is a rule that cannot be applied to it.
-    pub fn needs_payer(&self) -> bool {
+    fn needs_payer(&self) -> bool {
         !self.rules.lists.is_empty() || self.screener.is_some() || !self.rules.limits.payments.is_empty()
     }
 
