@@ -151,6 +151,17 @@ fn what_the_facilitator_said_before_is_honoured() {
     assert_eq!(reason(&as_exact, &offer), "no_matching_payment_requirements");
 }
 
+/// Only on Solana the gateway ends a memo itself; of others, a slash at the end says nothing.
+#[test]
+fn a_memo_of_somebody_elses_is_complete_as_it_is() {
+    let mut terms = elsewhere();
+    terms.extra.insert("memo".to_owned(), "order/".into());
+    let terms = terms.by(Scheme::parse("streamed").unwrap());
+    let offer = offer(weather().key, [terms.clone()]);
+    let message = quoted(&terms, json!({"stream": "AAAA"}), &quote(&offer.key, &terms));
+    assert_eq!(read(&message, &offer).unwrap().terms.requirements(), terms.requirements());
+}
+
 #[test]
 fn an_old_price_is_honoured_on_every_rail() {
     let wallet = Wallet::new(1);

@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 use super::offer::{v1_head_of, v2_head_of};
 use super::{FeePayers, Terms, digest};
+use crate::money::Family;
 use crate::x402::v2;
 
 /// The member of `extra` that holds the seller's text for the transaction.
@@ -78,7 +79,9 @@ impl Terms {
 
     /// Whether the memo needs an end.
     pub fn has_open_memo(&self) -> bool {
-        self.extra.get(MEMO).and_then(Value::as_str).is_some_and(|memo| memo.ends_with('/'))
+        // Elsewhere it is the operator's or the facilitator's, and has no end of ours.
+        let is_ours = self.scheme.is_exact() && self.network.family() == Family::Solana;
+        is_ours && self.extra.get(MEMO).and_then(Value::as_str).is_some_and(|memo| memo.ends_with('/'))
     }
 
     /// Who pays the fees, if anybody does for the payer.
