@@ -3,6 +3,8 @@
 //! Pure. A [`PriceTable`] is built once for each configuration (and each change of what the facilitator supports) and
 //! never changes; a request holds one for its whole life.
 
+#[cfg(test)]
+mod dearest;
 mod fee_payers;
 #[cfg(test)]
 mod finding;

@@ -96,6 +96,20 @@ impl Pattern {
         self.segments.iter().map(width).lt(other.segments.iter().map(width))
     }
 
+    /// Whether a path without a slash at its end is one of its.
+    pub(super) fn fits(&self, path: &str) -> bool {
+        let mut left = path.strip_prefix('/').unwrap_or(path).split('/');
+        for segment in &self.segments {
+            match (segment, left.next()) {
+                (Segment::Rest, _) => return true,
+                (Segment::Literal(text), Some(segment)) if text == segment => {}
+                (Segment::One, Some(segment)) if !segment.is_empty() => {}
+                _ => return false,
+            }
+        }
+        left.next().is_none()
+    }
+
     /// The pattern in the spelling of [`folded`], for finding the twins of a path that careless upstreams confuse.
     pub(super) fn folded(&self) -> Self {
         let fold = |segment: &Segment| match segment {

@@ -78,14 +78,21 @@ impl Access {
 }
 
 impl Route {
+    /// Whether a path that may be read as either is this one's: the dearer, or the narrower where each is cheaper than the
+    /// other in some way.
+    pub(super) fn replaces(&self, other: &Self) -> bool {
+        other.undercuts(self) && (!self.undercuts(other) || self.pattern.is_narrower_than(&other.pattern))
+    }
+
     /// Whether there is a way to be served for less than the other route takes, or one that the other has not.
-    pub(super) fn undercuts(&self, other: &Self) -> bool {
+    fn undercuts(&self, other: &Self) -> bool {
         let by_call = |offer: &Offer| other.access.offer().is_none_or(|other| offer.undercuts(other));
         let by_plan = |metering: &Metering| other.access.metering().is_none_or(|other| metering.undercuts(other));
-        self.access.is_free()
+        let in_some_way = self.access.is_free()
             || self.free_calls.is_some() && other.free_calls.is_none()
             || self.access.offer().is_some_and(by_call)
-            || self.access.metering().is_some_and(by_plan)
+            || self.access.metering().is_some_and(by_plan);
+        in_some_way && !other.access.is_free()
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use http::Method;
 
 use super::tree::Tree;
-use super::twin::readings;
+use super::twin::{Reading, readings};
 use super::{Methods, PlanOffer, Route};
 use crate::money::Network;
 
@@ -196,29 +196,30 @@ impl Router {
 impl Trees {
     fn find(&self, path: &str) -> Option<Arc<Route>> {
         let found = self.exact.find(path);
-        match &found {
-            Some(found) if found.literal => Some(Arc::clone(found.route)),
-            // Priced by a wider pattern than the one that its twin is priced by: an upstream that takes them for one
-            // must not serve the twin for less.
-            Some(found) if !found.route.access.is_free() => {
-                let is_twin =
-                    |twin: &Route| twin.pattern.is_narrower_than(&found.route.pattern) && found.route.undercuts(twin);
-                Some(Arc::clone(self.twin(path, is_twin).unwrap_or(found.route)))
-            }
-            // Free, or unlisted and perhaps free: unless it is the twin of something priced that is as specific. A
-            // free route inside a wider priced one is not its twin.
-            _ => {
-                let free = found.as_ref().map(|found| &found.route.pattern);
-                let is_twin = |twin: &Route| !free.is_some_and(|free| free.is_narrower_than(&twin.pattern));
-                self.twin(path, is_twin).or(found.map(|found| found.route)).map(Arc::clone)
-            }
+        if found.as_ref().is_some_and(|found| found.literal) {
+            return found.map(|found| Arc::clone(found.route));
         }
+        let found = found.map(|found| found.route);
+        // The dearest of all that an upstream may take the path for: it must not serve one of them for less.
+        let dearest =
+            readings(path).flat_map(|reading| self.twins(reading, found)).fold(found, |dearest, twin| match dearest {
+                Some(route) if !twin.replaces(route) => Some(route),
+                _ => Some(twin),
+            });
+        dearest.map(Arc::clone)
     }
 
-    /// What is priced and may be served under this path's name too.
-    fn twin(&self, path: &str, is_twin: impl Fn(&Route) -> bool) -> Option<&Arc<Route>> {
-        let priced = readings(path).filter_map(|reading| self.folded.find(&reading));
-        priced.map(|found| found.route).find(|route| is_twin(route))
+    /// What is priced under a reading of a path; but not what is around the route that names both, since a free or cheap
+    /// route inside a dearer one is not its twin.
+    fn twins(&self, Reading { whole, stem }: Reading, found: Option<&Arc<Route>>) -> impl Iterator<Item = &Arc<Route>> {
+        let priced = [Some(&whole), stem.as_ref()].map(|path| self.folded.find(path?));
+        let is_around = |twin: &Route| {
+            found.is_some_and(|found| {
+                found.pattern.is_narrower_than(&twin.pattern) && found.pattern.folded().fits(&whole)
+            })
+        };
+        let twins = priced.map(|priced| priced.map(|priced| priced.route).filter(|twin| !is_around(twin)));
+        twins.into_iter().flatten()
     }
 }
 

@@ -4,21 +4,27 @@ use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
 
-/// All of them in their folded spelling, the path itself first.
+/// One of them, in its folded spelling.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Reading {
+    /// The path.
+    pub(super) whole: String,
+    /// The path without the `.json` at its end, which some take for a wish about the answer's form.
+    pub(super) stem: Option<String>,
+}
+
+/// All of them, the path itself first.
 ///
 /// An upstream that decodes a path before it takes it apart cuts off what stands behind a `?`, a `#` or a `;` that was
-/// encoded; bare ones are the query's, or refused. Some take a `.json` at the end for a wish about the answer's form.
-pub(super) fn readings(path: &str) -> impl Iterator<Item = String> {
-    let wholes = [Some(path), before_query(path)].into_iter().flatten();
+/// encoded; bare ones are the query's, or refused. Some look for a `?` alone, and leave a `#` before it in.
+pub(super) fn readings(path: &str) -> impl Iterator<Item = Reading> {
+    let wholes = [Some(path), before(path, "%3F"), before(path, "%23")].into_iter().flatten();
     let names = wholes.flat_map(|path| [Some(Cow::Borrowed(path)), without_parameters(path).map(Cow::Owned)]);
-    names
-        .flatten()
-        .flat_map(|path| {
-            let whole = folded(&path);
-            let stem = without_format(&whole).map(folded);
-            [Some(whole), stem]
-        })
-        .flatten()
+    names.flatten().map(|path| {
+        let whole = folded(&path);
+        let stem = without_format(&whole).map(folded);
+        Reading { whole, stem }
+    })
 }
 
 /// The spelling in which careless upstreams see a canonical path or a segment of one: they ignore letter case, blanks and
@@ -35,9 +41,8 @@ pub(super) fn folded(path: &str) -> String {
 }
 
 /// The part before an encoded `?` or `#`.
-fn before_query(path: &str) -> Option<&str> {
-    let end = path.find("%3F").into_iter().chain(path.find("%23")).min()?;
-    path.get(..end)
+fn before<'p>(path: &'p str, mark: &str) -> Option<&'p str> {
+    path.split_once(mark).map(|(before, _)| before)
 }
 
 /// The path without what stands in each segment behind an encoded semicolon, if there is one.
@@ -59,7 +64,7 @@ mod tests {
 
     #[test]
     fn a_path_is_read_in_every_careless_way() {
-        let read = |path| readings(path).collect::<Vec<_>>();
+        let read = |path| readings(path).flat_map(|one| [Some(one.whole), one.stem]).flatten().collect::<Vec<_>>();
         assert_eq!(read("/weather"), ["/weather"]);
         assert_eq!(read("/Weather.JSON/"), ["/weather.json", "/weather"]);
         assert_eq!(read("/weather..x.."), ["/weather..x", "/weather"]);
@@ -68,6 +73,7 @@ mod tests {
         for reading in ["/a.b;x/c.json?y;z", "/a.b/c.json", "/a.b;x/c.json", "/a.b;x/c", "/a.b/c"] {
             assert!(all.iter().any(|one| one == reading), "{reading} is not in {all:?}");
         }
-        assert!(all.len() <= 8);
+        assert_eq!(read("/a%23b/c%3Fd"), ["/a#b/c?d", "/a#b/c", "/a"]);
+        assert!(all.len() <= 12);
     }
 }

@@ -54,6 +54,7 @@ mod solana;
 mod steering;
 mod stopping;
 mod streaming;
+mod tables;
 mod targets;
 mod trusted_proxies;
 mod upstream_headers;
