@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::CONTENT_LENGTH;
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use pingora::prelude::{Error, ErrorType};
 use pingora::proxy::Session;
 use serde_json::json;
@@ -24,6 +24,10 @@ impl Exchange {
         if session.is_http2() {
             // A client may take everything of the connection and leave one stream no window.
             session.set_write_timeout(Some(write_timeout));
+        } else if session.req_header().headers.contains_key(TRANSFER_ENCODING) {
+            // The framework's parser takes `;x` for a chunk's size, and a bare line feed for a part of its extension. A
+            // proxy in front of us may read another end of the body there, so nothing behind it is anybody's request.
+            session.set_keepalive(None);
         } else if session.get_keepalive().is_some() {
             // Without a time of the framework's own: the line has one.
             session.set_keepalive(Some(0));
