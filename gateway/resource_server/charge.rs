@@ -14,6 +14,9 @@ use crate::x402::facilitator::{FacilitatorRequest, SettleResponse};
 
 /// How long a repeat waits while the first one's answer leaves and is noted.
 const NOTING_WAIT: Duration = Duration::from_secs(1);
+/// How long it waits for what somebody else asks the facilitator, where requests do not ask on: as the reconciler does
+/// after a start. Its own asking would take as long.
+const ASKING_WAIT: Duration = Duration::from_secs(10);
 
 /// What a payment's presentation may do.
 pub(super) enum Turn {
@@ -79,15 +82,17 @@ impl ResourceServer {
                 ClaimOutcome::InFlight(_) if presented.quote.is_none() => return Err(in_flight()),
                 ClaimOutcome::InFlight(busy) => busy,
             };
-            if let Some(record) = self.delivered(&presented.id).await? {
-                return Ok(Turn::Over(record));
-            }
-            let (patience, late) = match busy.stage() {
-                Stage::Working => (patience, in_flight()),
-                Stage::Noting => (patience.max(NOTING_WAIT), in_flight()),
-                Stage::Resolving => {
-                    (patience.max(market.risk.resolve_timeout), Denial::Unresolved(presented.id.clone()))
+            let record = self.ledger.record(&presented.id).await?;
+            let state = record.as_ref().map(|record| record.state);
+            let (patience, late) = match (state, busy.stage()) {
+                (Some(State::Delivered), _) => return record.map(Box::new).map(Turn::Over).ok_or(Denial::StoreFailed),
+                // What is unknown is asked for by whoever has just taken it, though it has not said so yet.
+                (Some(State::Unknown), Stage::Working) | (_, Stage::Resolving) => {
+                    let asking = Some(market.risk.resolve_timeout).filter(|patience| !patience.is_zero());
+                    (patience.max(asking.unwrap_or(ASKING_WAIT)), Denial::Unresolved(presented.id.clone()))
                 }
+                (_, Stage::Working) => (patience, in_flight()),
+                (_, Stage::Noting) => (patience.max(NOTING_WAIT), in_flight()),
             };
             tokio::time::timeout_at(begun + patience, busy.done()).await.map_err(|_| late)?;
         }
@@ -109,11 +114,6 @@ impl ResourceServer {
             }
             checked => checked,
         }
-    }
-
-    async fn delivered(&self, id: &PaymentId) -> Result<Option<Box<Record>>, Denial> {
-        let record = self.ledger.record(id).await?;
-        Ok(record.filter(|record| record.state == State::Delivered).map(Box::new))
     }
 
     /// Asks the facilitator whether a claimed payment is good. With a receipt if somebody has put it on the chain

@@ -58,6 +58,8 @@ mod standing;
 #[cfg(test)]
 mod streaming;
 mod tab;
+#[cfg(test)]
+mod waiting;
 mod wallet;
 
 use std::sync::Arc;

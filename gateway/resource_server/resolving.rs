@@ -63,7 +63,7 @@ fn used() -> SettleOutcome {
     SettleOutcome::Unknown(Unclear { used: true, ..Unclear::new("invalid_exact_evm_nonce_already_used") })
 }
 
-fn timeout() -> SettleOutcome {
+pub(super) fn timeout() -> SettleOutcome {
     SettleOutcome::Unknown(Unclear::new("no answer in time"))
 }
 
