@@ -202,14 +202,20 @@ impl ResourceServer {
         &self,
         market: &Market,
         presented: &Presented,
+        facilitator: &str,
         receipt: SettleResponse,
     ) -> Result<SettleResponse, Unclear> {
         if !market.risk.confirmed.contains(&presented.terms.network) {
             return Ok(receipt);
         }
         match self.sighted(market, presented, Some(receipt.transaction.clone())).await {
-            Some(seen) => Ok(SettleResponse { transaction: seen.transaction, ..receipt }),
-            None => Err(unconfirmed(&receipt)),
+            Ok(Some(seen)) => Ok(SettleResponse { transaction: seen.transaction, ..receipt }),
+            Ok(None) => {
+                market.facilitators.contradicted(facilitator);
+                Err(unconfirmed(&receipt))
+            }
+            // That the chain cannot be asked is not the facilitator's fault.
+            Err(_) => Err(unconfirmed(&receipt)),
         }
     }
 
@@ -217,15 +223,26 @@ impl ResourceServer {
     /// there before its quote was given, or else before it was presented: anybody could present a payment that was made
     /// for something else.
     pub(super) async fn landed(&self, market: &Market, presented: &Presented) -> Option<SettleResponse> {
-        self.sighted(market, presented, None).await
+        self.sighted(market, presented, None).await.ok().flatten()
     }
 
-    async fn sighted(&self, market: &Market, presented: &Presented, hint: Option<String>) -> Option<SettleResponse> {
-        let chain = market.chains.get(&presented.terms.network)?;
+    async fn sighted(
+        &self,
+        market: &Market,
+        presented: &Presented,
+        hint: Option<String>,
+    ) -> Result<Option<SettleResponse>, ChainError> {
+        let Some(chain) = market.chains.get(&presented.terms.network) else { return Ok(None) };
         let since = UNIX_EPOCH + Duration::from_secs(presented.since());
-        let sought = Sought::of(&presented.request, &presented.terms.network, since, hint)?;
-        match look_up(&**chain, &sought, GLANCE_MAX).await {
-            Ok(Sighting::Paid { transaction, at }) if at + CLOCK_SKEW >= since => Some(SettleResponse {
+        let Some(sought) = Sought::of(&presented.request, &presented.terms.network, since, hint) else {
+            return Ok(None);
+        };
+        let seen = look_up(&**chain, &sought, GLANCE_MAX).await;
+        let seen = seen.inspect_err(|error| {
+            tracing::warn!(%error, payment_id = %presented.id, "a payment could not be looked up");
+        })?;
+        Ok(match seen {
+            Sighting::Paid { transaction, at } if at + CLOCK_SKEW >= since => Some(SettleResponse {
                 success: true,
                 error_reason: None,
                 error_message: None,
@@ -233,12 +250,8 @@ impl ResourceServer {
                 network: presented.network_name().to_owned(),
                 payer: presented.payer.as_ref().map(ToString::to_string),
             }),
-            Ok(_) => None,
-            Err(error) => {
-                tracing::warn!(%error, payment_id = %presented.id, "a payment could not be looked up");
-                None
-            }
-        }
+            _ => None,
+        })
     }
 }
 

@@ -85,13 +85,12 @@ impl ResourceServer {
             {
                 self.unclear(market, settling, of_another_payer(receipt)).await
             }
-            SettleOutcome::Settled(receipt) => match self.confirmed(market, presented, receipt).await {
-                Ok(receipt) => Ok(self.book(settling, receipt).await?),
-                Err(unclear) => {
-                    market.facilitators.contradicted(settling.facilitator());
-                    self.unclear(market, settling, unclear).await
+            SettleOutcome::Settled(receipt) => {
+                match self.confirmed(market, presented, settling.facilitator(), receipt).await {
+                    Ok(receipt) => Ok(self.book(settling, receipt).await?),
+                    Err(unclear) => self.unclear(market, settling, unclear).await,
                 }
-            },
+            }
             SettleOutcome::Refused(refusal) => Ok(self.refused(market, settling, refusal).await?),
             SettleOutcome::NotSent(why) => {
                 tracing::warn!(payment_id = %presented.id, reason = why, "a settlement was not sent");
