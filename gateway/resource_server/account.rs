@@ -181,9 +181,10 @@ impl Account {
         self.list();
     }
 
-    /// What was found with this account is to be looked up again.
+    /// What was found with this account is to be looked up again, and the store may have more than it had.
     pub(super) fn renew(&self) {
         self.generation.fetch_add(1, Ordering::AcqRel);
+        *lock(&self.dry_since) = None;
     }
 
     /// Takes the account out of use: its units go back to the store with the next report.

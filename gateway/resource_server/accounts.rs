@@ -144,8 +144,11 @@ impl Accounts {
                 crash_point!("account.reading");
                 let Some(subscription) = self.store.current_of(&holder).await? else { return Ok(None) };
                 let account = Arc::new(Account::new(subscription, Arc::clone(&self.changed)));
-                // An error says that the entry was removed meanwhile: this caller has its account all the same.
-                let _ = guard.insert(Arc::clone(&account));
+                // An error says that the entry was removed meanwhile: this caller has its account all the same, and
+                // nobody else, since nobody would hear of what becomes of it.
+                if guard.insert(Arc::clone(&account)).is_err() {
+                    account.retire();
+                }
                 Ok(Some(account))
             }
         }
@@ -207,14 +210,14 @@ impl Accounts {
         match self.store.current_of(holder).await {
             // Another key, or another address: the units stay where they are.
             Ok(Some(current)) if is_same(&current, account.subscription()) => account.renew(),
-            _ => self.forget(holder).await,
+            _ => self.forget(holder, account).await,
         }
     }
 
-    /// Takes an account out of use. What is left of its units goes back at once: a subscription that extends its own
-    /// has them from then on.
-    async fn forget(&self, holder: &HolderId) {
-        let Some((_, account)) = self.accounts.remove(holder) else { return };
+    /// Takes an account out of use, and no other one that its holder may have in memory by now. What is left of its units
+    /// goes back at once: a subscription that extends its own has them from then on.
+    async fn forget(&self, holder: &HolderId, account: Arc<Account>) {
+        self.accounts.remove_if(holder, |kept| Arc::ptr_eq(kept, &account));
         account.retire();
         if let Err(error) = self.report(&[account], false).await {
             tracing::error!(%error, "spent units could not be written down; they will be the next time");
@@ -302,4 +305,31 @@ fn is_same(one: &Subscription, other: &Subscription) -> bool {
 
 fn beginning(KeyHash(bytes): &KeyHash) -> u64 {
     bytes.first_chunk().map_or(0, |first| u64::from_be_bytes(*first))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resource_server::fixture::{Shop, plan, with_key};
+
+    /// Two that heard of a purchase may both find the account before it: the slower one must not take the new one out of
+    /// the cache, where alone it would be heard what becomes of it.
+    #[tokio::test]
+    async fn whoever_comes_late_forgets_no_newer_account() {
+        let shop = Shop::open().await;
+        let key = shop.key(&plan("five", Some(5), 5_000_000, None), 1).await;
+        let accounts = shop.server.accounts();
+        let grant = async || {
+            let credentials = with_key(&key);
+            shop.server.open(&shop.market, credentials, true).await.unwrap()
+        };
+        let before = Arc::clone(&grant().await.account);
+        shop.key(&plan("ten", Some(10), 5_000_000, None), 2).await;
+        let now = grant().await;
+        accounts.forget(&before.subscription().holder.clone(), before).await;
+        assert!(now.is_current() && Arc::ptr_eq(&grant().await.account, &now.account));
+        shop.key(&plan("twenty", Some(20), 5_000_000, None), 3).await;
+        assert!(!now.is_current(), "it still hears of purchases");
+        assert_eq!(&*grant().await.account.subscription().plan.name, "twenty");
+    }
 }

@@ -104,7 +104,12 @@ impl ResourceServer {
 
     /// The first credential that opens something; `running` asks for a subscription in its time. If there is none, the
     /// first one says why.
-    async fn open(&self, market: &Market, credentials: Credentials<'_>, running: bool) -> Result<Arc<Grant>, Denial> {
+    pub(super) async fn open(
+        &self,
+        market: &Market,
+        credentials: Credentials<'_>,
+        running: bool,
+    ) -> Result<Arc<Grant>, Denial> {
         let mut first = None;
         if let Some(sign_in) = credentials.sign_in {
             match self.by_wallet(market, sign_in).await?.and_then(|grant| self.in_time(grant, running)) {
