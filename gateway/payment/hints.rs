@@ -53,8 +53,8 @@ mod tests {
         hints.put(&network, "US517G5965aydkZ46HS38QLi7UQiSojurfbQfKCELFx", 1000, 100);
         let members =
             r#""lastValidBlockHeight":"1000","recentBlockhash":"US517G5965aydkZ46HS38QLi7UQiSojurfbQfKCELFx","#;
-        for now in [80, 100, 120] {
-            assert_eq!(hints.of(&network, now), Some(members), "{now}");
+        for time in [80, 100, 120] {
+            assert_eq!(hints.of(&network, time), Some(members), "{time}");
         }
         // A clock that was put back knows no better than one that went on.
         assert_eq!((hints.of(&network, 79), hints.of(&network, 121)), (None, None));

@@ -304,8 +304,8 @@ fn the_memo_is_the_one_of_the_challenge_and_stands_there_once() {
 fn a_memo_of_a_quote_holds_after_the_setting_has_changed() {
     let old = selling(on_solana(10_000, FEE_PAYER, Some("shop")));
     let message = answer(&challenge(&old, 1, &Hints::default())[0], &old.terms[0]);
-    for now in [usdc_on_solana(10_000), on_solana(10_000, FEE_PAYER, Some("other")), usdc_on_solana(20_000)] {
-        let presented = read(&message, &selling(now)).unwrap();
+    for new in [usdc_on_solana(10_000), on_solana(10_000, FEE_PAYER, Some("other")), usdc_on_solana(20_000)] {
+        let presented = read(&message, &selling(new)).unwrap();
         assert_eq!(asked(&presented)["extra"]["memo"], "shop/0101010101010101");
         assert_eq!(presented.amount(), old.terms[0].amount);
     }
@@ -324,8 +324,8 @@ fn a_recent_block_is_named_and_is_no_part_of_the_terms() {
     stale.put(&old.terms[0].network, &block, 1000, NOW - 21);
     assert_eq!(challenge(&old, 1, &stale), challenge(&old, 1, &Hints::default()));
     let message = answer(&accepted, &old.terms[0]);
-    for now in [old, selling(usdc_on_solana(20_000))] {
-        let presented = read(&message, &now).unwrap();
+    for offer in [old, selling(usdc_on_solana(20_000))] {
+        let presented = read(&message, &offer).unwrap();
         assert!(presented.quote.is_some() && presented.late.is_none());
         let extra = json!({"feePayer": FEE_PAYER, "memo": "shop/0101010101010101"});
         assert_eq!(asked(&presented)["extra"], extra, "the facilitator has blocks of its own");
