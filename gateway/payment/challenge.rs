@@ -92,15 +92,15 @@ pub struct Unserved<'a> {
 impl Challenge {
     /// The challenge of an offer. `random` must be fresh for each challenge.
     pub fn of_offer(offer: &Offer, request: Unserved<'_>, mint: &QuoteMint, random: [u8; 8]) -> Self {
-        let resource = json(request.resource);
+        let resource = json_text(request.resource);
         let mut v2 = String::with_capacity(1024);
         v2.push_str(r#"{"x402Version":2,"error":"#);
-        v2.push_str(&json(request.shortfall.error()));
-        v2.push_str(r#","resource":{"url":"#);
-        v2.push_str(&resource);
-        for (name, text) in [("description", &offer.description), ("mimeType", &offer.mime_type)] {
+        push_json(&mut v2, request.shortfall.error());
+        push_all(&mut v2, [r#","resource":{"url":"#, &resource]);
+        for (name, text) in [(r#","description":"#, &offer.description), (r#","mimeType":"#, &offer.mime_type)] {
             if !text.is_empty() {
-                v2.push_str(&format!(r#","{name}":{}"#, json(text)));
+                v2.push_str(name);
+                push_json(&mut v2, text);
             }
         }
         v2.push_str(r#"},"accepts":["#);
@@ -111,7 +111,7 @@ impl Challenge {
             push_v2(&mut v2, terms, request, random, &mint.quote(&offer.key, &terms.digest, request.now, random));
         }
         v2.push(']');
-        push_extensions(&mut v2, offer, request, &mint.nonce(request.now, random));
+        push_extensions(&mut v2, offer, request, || mint.nonce(request.now, random));
         v2.push('}');
 
         let mut v1 = String::with_capacity(1024);
@@ -127,18 +127,18 @@ impl Challenge {
     /// The challenge of a route that only a plan opens: nothing to pay for here, so that no client pays for something
     /// it would not get.
     pub fn of_plans(request: Unserved<'_>) -> Self {
-        Self { header: None, body: finish("{".to_owned(), &json(request.resource), &hint(None, request), request) }
+        Self { header: None, body: finish("{".to_owned(), &json_text(request.resource), &hint(None, request), request) }
     }
 }
 
 /// What a buyer can do about it, beside paying.
 fn hint(offer: Option<&Offer>, request: Unserved<'_>) -> String {
-    let purchase = format!("{}/purchase?plan=", request.table.endpoints);
+    let endpoints = &request.table.endpoints;
     match offer.and_then(|offer| offer.key.plan_name()) {
-        Some(plan) => format!(" Paid, {purchase}{plan} answers with an API key."),
+        Some(plan) => [" Paid, ", endpoints, "/purchase?plan=", plan, " answers with an API key."].concat(),
         None if request.table.plans.is_empty() => String::new(),
-        None if request.plans => format!(" Buy a plan at {purchase}NAME."),
-        None => format!(" No plan opens this route; for others they are sold at {purchase}NAME."),
+        None if request.plans => [" Buy a plan at ", endpoints, "/purchase?plan=NAME."].concat(),
+        None => [" No plan opens this route; for others they are sold at ", endpoints, "/purchase?plan=NAME."].concat(),
     }
 }
 
@@ -152,38 +152,42 @@ fn push_v2(text: &mut String, terms: &Terms, request: Unserved<'_>, random: [u8;
     if let Some(hint) = request.hints.of(&terms.network, request.now) {
         text.push_str(hint);
     }
-    text.push_str(&format!(r#""{MEMBER}":"{quote}"}}}}"#));
+    push_all(text, ["\"", MEMBER, "\":\"", quote, "\"}}"]);
 }
 
 /// The optional parts of the protocol. A purchase has them, since its answer is worth getting again; for a call their
 /// kilobyte and more in each challenge would serve nobody.
-fn push_extensions(text: &mut String, offer: &Offer, request: Unserved<'_>, nonce: &str) {
+fn push_extensions(text: &mut String, offer: &Offer, request: Unserved<'_>, nonce: impl FnOnce() -> String) {
     if offer.key.plan_name().is_some() {
         text.push_str(r#","extensions":{"#);
-        siwx::push_declaration(text, offer.terms.iter().map(|terms| &terms.network), request, nonce);
+        siwx::push_declaration(text, offer.terms.iter().map(|terms| &terms.network), request, &nonce());
         text.push_str(identifier::DECLARATION);
         text.push('}');
     }
 }
 
 fn push_v1(text: &mut String, offer: &Offer, terms: &Terms, resource: &str) {
-    let (description, mime_type) = (json(&offer.description), json(&offer.mime_type));
-    text.push_str(&terms.v1_head);
-    text.push_str(&format!(r#","resource":{resource},"description":{description},"mimeType":{mime_type}}}"#));
+    push_all(text, [&terms.v1_head, r#","resource":"#, resource, r#","description":"#]);
+    push_json(text, &offer.description);
+    text.push_str(r#","mimeType":"#);
+    push_json(text, &offer.mime_type);
+    text.push('}');
 }
 
 /// The part of the body that is the same for all: number, word, sentence, time, details, and where plans are sold.
 fn finish(mut body: String, resource: &str, hint: &str, request: Unserved<'_>) -> String {
     let Unserved { shortfall, table, timestamp, .. } = request;
-    body.push_str(&format!(
-        r#""code":402,"error":{},"message":{},"timestamp":"{timestamp}","details":{{"reason":{}}},"resource":{resource},"pricingUrl":{}"#,
-        json(shortfall.error()),
-        json(&format!("{}{hint}", shortfall.sentence())),
-        json(shortfall.reason()),
-        json(&table.endpoint_url("pricing")),
-    ));
+    body.push_str(r#""code":402,"error":"#);
+    push_json(&mut body, shortfall.error());
+    body.push_str(r#","message":"#);
+    push_json(&mut body, &[shortfall.sentence(), hint].concat());
+    push_all(&mut body, [r#","timestamp":""#, timestamp, r#"","details":{"reason":"#]);
+    push_json(&mut body, shortfall.reason());
+    push_all(&mut body, [r#"},"resource":"#, resource, r#","pricingUrl":"#]);
+    push_json(&mut body, &table.endpoint_url("pricing"));
     if !table.plans.is_empty() {
-        body.push_str(&format!(r#","purchaseUrl":{}"#, json(&table.endpoint_url("purchase"))));
+        body.push_str(r#","purchaseUrl":"#);
+        push_json(&mut body, &table.endpoint_url("purchase"));
     }
     if request.plans {
         body.push_str(r#","plans":"#);
@@ -191,6 +195,25 @@ fn finish(mut body: String, resource: &str, hint: &str, request: Unserved<'_>) -
     }
     body.push('}');
     body
+}
+
+fn push_all<'t>(text: &mut String, parts: impl IntoIterator<Item = &'t str>) {
+    parts.into_iter().for_each(|part| text.push_str(part));
+}
+
+/// Writes a text as JSON. Nearly all have nothing in them that JSON writes in another way.
+fn push_json(to: &mut String, text: &str) {
+    if text.bytes().any(|b| b < b' ' || b == b'"' || b == b'\\') {
+        to.push_str(&json(text));
+    } else {
+        push_all(to, ["\"", text, "\""]);
+    }
+}
+
+fn json_text(text: &str) -> String {
+    let mut json = String::with_capacity(text.len() + 2);
+    push_json(&mut json, text);
+    json
 }
 
 pub(super) fn json<T: serde::Serialize + ?Sized>(value: &T) -> String {

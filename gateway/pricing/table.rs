@@ -113,7 +113,7 @@ impl PriceTable {
 
     /// The absolute URL of an own endpoint, for example `purchase`.
     pub fn endpoint_url(&self, name: &str) -> String {
-        format!("{}{}/{name}", self.public_url, self.endpoints)
+        [&*self.public_url, &*self.endpoints, "/", name].concat()
     }
 
     fn endpoint(&self, path: &str) -> Option<Endpoint> {

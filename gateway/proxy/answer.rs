@@ -9,12 +9,15 @@ use http::{Method, StatusCode};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 
-use super::headers::{CREDENTIALS, EXPOSED};
+use super::headers::{ANY_ORIGIN, CREDENTIALS, EXPOSED};
 
 /// The most of an unread request body that is read before an early answer, so that the connection can be used again.
 const DRAIN_BYTES_MAX: usize = 64 * 1024;
 /// The longest wait for it: an answer is worth more than a connection.
 const DRAIN_WAIT_MAX: Duration = Duration::from_secs(1);
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 /// The most that an endpoint of ours is told, and the longest wait for it.
 const BODY_BYTES_MAX: usize = 16 * 1024;
@@ -57,28 +60,31 @@ impl Answer {
     }
 
     /// Its header, complete.
-    pub(super) fn head(&self) -> pingora::Result<ResponseHeader> {
-        let mut head = ResponseHeader::build(self.status, Some(self.headers.len() + 7))?;
+    pub(super) fn head(&self) -> ResponseHeader {
+        let mut head = http::Response::new(()).into_parts().0;
+        head.status = self.status;
+        let headers = &mut head.headers;
+        headers.reserve(self.headers.len() + 8);
         if !self.is_bodiless() {
-            head.insert_header(CONTENT_LENGTH, HeaderValue::from(self.body.len()))?;
+            headers.insert(CONTENT_LENGTH, HeaderValue::from(self.body.len()));
         }
         if self.is_ours {
             if !self.is_bodiless() {
-                head.insert_header(CONTENT_TYPE, HeaderValue::from_static("application/json"))?;
+                headers.insert(CONTENT_TYPE, JSON);
             }
-            head.insert_header(CACHE_CONTROL, HeaderValue::from_static("no-store"))?;
-            head.insert_header(VARY, CREDENTIALS)?;
-            head.insert_header(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"))?;
-            head.insert_header(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED))?;
+            headers.insert(CACHE_CONTROL, NO_STORE);
+            headers.insert(VARY, CREDENTIALS);
+            headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, ANY_ORIGIN);
+            headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
         }
         for (name, value) in &self.headers {
             match self.is_ours {
-                true => head.insert_header(name, value.clone())?,
+                true => drop(headers.insert(name, value.clone())),
                 // An upstream may have set one name several times.
-                false => drop(head.append_header(name, value.clone())?),
+                false => drop(headers.append(name, value.clone())),
             }
         }
-        Ok(head)
+        head.into()
     }
 
     fn is_bodiless(&self) -> bool {
@@ -91,7 +97,7 @@ impl Answer {
         if !keep {
             session.set_keepalive(None);
         }
-        let head = self.head()?;
+        let head = self.head();
         let empty = self.is_bodiless() || session.req_header().method == Method::HEAD || self.body.is_empty();
         session.write_response_header(Box::new(head), empty).await?;
         if !empty {

@@ -60,7 +60,11 @@ impl Exchange {
 }
 
 /// The answer to a request that says itself that its body is too large. What does not say is counted on its way.
-pub(super) fn too_large(session: &Session, snapshot: &Snapshot, wording: &Wording<'_>) -> Option<Answer> {
+pub(super) fn too_large<'w>(
+    session: &Session,
+    snapshot: &Snapshot,
+    wording: impl FnOnce() -> Wording<'w>,
+) -> Option<Answer> {
     let most = snapshot.connections.body_bytes_max?;
     let said = session.req_header().headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse::<u64>();
     // A number that is none was refused before; one beyond all numbers is too large.
@@ -68,5 +72,5 @@ pub(super) fn too_large(session: &Session, snapshot: &Snapshot, wording: &Wordin
         return None;
     }
     let message = format!("The request's body is larger than {most} bytes.");
-    Some(wording.problem(413, "body_too_large", &message, json!({ "reason": "body_too_large", "limit": most })))
+    Some(wording().problem(413, "body_too_large", &message, json!({ "reason": "body_too_large", "limit": most })))
 }

@@ -7,8 +7,8 @@ use pingora::proxy::Session;
 
 use crate::config::TrustedProxies;
 
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+pub(super) const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+pub(super) const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// The other end of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

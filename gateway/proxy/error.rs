@@ -3,6 +3,7 @@
 //! Unknown is 5xx, never 402: a 402 makes a correct client sign and pay a second time.
 
 use http::StatusCode;
+use http::header::{HeaderName, HeaderValue};
 use serde_json::{Value, json};
 
 use super::answer::Answer;
@@ -12,10 +13,13 @@ use super::wording::Wording;
 use crate::payment::{Challenge, Shortfall, Unserved};
 use crate::pricing::Offer;
 use crate::resource_server::Denial;
-use crate::x402::headers::{PAYMENT_REQUIRED, X_PAYMENT_REQUIRED};
 
 /// How long a client should wait before it asks for a result again, in seconds.
 const RETRY_AFTER_S: u64 = 5;
+
+/// The names of a challenge.
+const REQUIRED: [HeaderName; 2] =
+    [HeaderName::from_static("payment-required"), HeaderName::from_static("x-payment-required")];
 
 /// What was asked for, so that a 402 can say what it costs.
 #[derive(Debug, Clone, Copy)]
@@ -120,8 +124,13 @@ impl Wording<'_> {
         };
         let answer = Answer::json(StatusCode::PAYMENT_REQUIRED, challenge.body);
         match challenge.header {
-            Some(header) => answer.with(PAYMENT_REQUIRED, header.as_str()).with(X_PAYMENT_REQUIRED, header.as_str()),
             None => answer,
+            Some(header) => {
+                // One text of a thousand bytes under both names.
+                let value =
+                    HeaderValue::try_from(header).unwrap_or_else(|_| unreachable!("base64 is a header's value"));
+                answer.with_all(REQUIRED.map(|name| (name, value.clone())))
+            }
         }
     }
 

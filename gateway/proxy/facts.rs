@@ -1,8 +1,7 @@
 //! What a request says of itself, read once and checked once. Whatever could be read in two ways is a [`BadRequest`].
 
 use http::header::{
-    ACCESS_CONTROL_REQUEST_METHOD, AsHeaderName, CONNECTION, CONTENT_LENGTH, HOST, HeaderName, ORIGIN,
-    TRANSFER_ENCODING,
+    ACCESS_CONTROL_REQUEST_METHOD, AsHeaderName, CONNECTION, CONTENT_LENGTH, HOST, HeaderName, TRANSFER_ENCODING,
 };
 use http::{HeaderMap, HeaderValue, Method, Version};
 use pingora::http::RequestHeader;
@@ -104,20 +103,26 @@ impl Facts {
         if !tokens || *method == Method::CONNECT || *method == Method::TRACE {
             return Err(BadRequest::Method);
         }
+        let there = There::of(headers, key_headers);
         let host = host(head)?;
-        check_framing(head)?;
-        check_connection(headers)?;
+        if there.framing {
+            check_framing(head)?;
+        }
+        if there.connection {
+            check_connection(headers)?;
+        }
         let mut target = target(head, &host)?;
-        check_underscores(headers, [key_headers, &snapshot.upstream_headers])?;
-        let browser = headers.contains_key(ORIGIN);
+        if there.odd {
+            check_underscores(headers, [key_headers, &snapshot.upstream_headers])?;
+        }
+        let browser = there.origin;
         let is_token = |text: &str| market.proofs.takes_tokens() && looks_like_jwt(text);
-        check_joined(
-            headers,
-            key_headers,
-            |text| server.may_be_imported(text),
-            |text| is_ours(text) || is_token(text),
-        )?;
-        let mut shown = Shown { credential: credential(headers, key_headers, is_ours)?, token: token(headers) };
+        let mut shown = Shown { credential: None, token: None };
+        if there.credential {
+            let imported = |text: &str| server.may_be_imported(text);
+            check_joined(headers, key_headers, imported, |text| is_ours(text) || is_token(text))?;
+            shown = Shown { credential: credential(headers, key_headers, is_ours)?, token: token(headers) };
+        }
         if let Some(parameter) = snapshot.key_query.as_ref().filter(|_| is_handshake(head)) {
             shown.take_from(&mut target, parameter, is_ours, market.proofs.takes_tokens())?;
         }
@@ -127,13 +132,46 @@ impl Facts {
             host,
             credential,
             token,
-            payment: payment(headers)?,
-            sign_in: sign_in(headers)?,
+            payment: if there.payment { payment(headers)? } else { None },
+            sign_in: if there.sign_in { sign_in(headers)? } else { None },
             preflight: *method == Method::OPTIONS && browser && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD),
             from_browser: browser,
             method: method.clone(),
             client,
         })
+    }
+}
+
+/// Which headers a request has of those that are looked at here: what most have not is not looked up ten times.
+#[derive(Default)]
+struct There {
+    framing: bool,
+    connection: bool,
+    origin: bool,
+    payment: bool,
+    /// One that may have a key or a token.
+    credential: bool,
+    sign_in: bool,
+    /// One whose name is written with an underscore or the like.
+    odd: bool,
+}
+
+impl There {
+    fn of(headers: &HeaderMap, key_headers: &[HeaderName]) -> Self {
+        let mut there = Self::default();
+        for name in headers.keys() {
+            match name.as_str() {
+                "content-length" | "transfer-encoding" => there.framing = true,
+                "connection" => there.connection = true,
+                "origin" => there.origin = true,
+                "payment-signature" | "x-payment" => there.payment = true,
+                "sign-in-with-x" => there.sign_in = true,
+                "authorization" => (there.credential, there.sign_in) = (true, true),
+                other => there.odd |= other.contains(is_odd),
+            }
+            there.credential |= key_headers.contains(name);
+        }
+        there
     }
 }
 
@@ -148,12 +186,20 @@ fn host(head: &RequestHeader) -> Result<HeaderValue, BadRequest> {
             .ok_or(BadRequest::Host)?,
     };
     let text = value.to_str().map_err(|_| BadRequest::Host)?;
+    if is_plain(text) {
+        return Ok(value);
+    }
     let authority: http::uri::Authority = text.parse().map_err(|_| BadRequest::Host)?;
     // The type takes any digits for a port; what names a user does not begin with its host.
     let name = authority.host();
     let behind_host = text.strip_prefix(name).ok_or(BadRequest::Host)?;
     let port_ok = behind_host.strip_prefix(':').map_or(behind_host.is_empty(), is_port);
     if !name.is_empty() && port_ok { Ok(value) } else { Err(BadRequest::Host) }
+}
+
+/// Whether it is a host without a port, such as nearly all are, and in need of no parser.
+fn is_plain(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'.' || b == b'-')
 }
 
 fn is_port(text: &str) -> bool {
@@ -216,9 +262,13 @@ pub(super) fn check_lost(session: &Session) -> Result<(), BadRequest> {
 const WRITTEN: [&str; 6] =
     ["host", "content-length", "transfer-encoding", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"];
 
+/// What a name that we act on does not have.
+fn is_odd(c: char) -> bool {
+    !c.is_ascii_alphanumeric() && c != '-'
+}
+
 /// `X_PAYMENT` and `X.PAYMENT` are `X-PAYMENT` to CGI-like upstreams, and something else to everybody before them.
 fn check_underscores(headers: &HeaderMap, configured: [&[HeaderName]; 2]) -> Result<(), BadRequest> {
-    let is_odd = |c: char| !c.is_ascii_alphanumeric() && c != '-';
     let acts_on = |name: &str| {
         let dashed = name.replace(is_odd, "-");
         is_stripped(&dashed)

@@ -2,22 +2,21 @@
 
 use std::net::IpAddr;
 
-use http::HeaderMap;
 use http::header::{
     ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, AUTHORIZATION, CACHE_CONTROL, HOST, HeaderName,
     HeaderValue, VARY,
 };
+use http::{HeaderMap, request, response};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::{ErrorType, OrErr as _};
 
-use super::client::is_proxys_word;
+use super::client::{FORWARDED_FOR, FORWARDED_PROTO, is_proxys_word};
 use super::facts::Facts;
 use super::upstream::Upstream;
 use crate::crash::crash_point;
 use crate::resource_server::Pass;
 use crate::x402::codec;
 use crate::x402::facilitator::SettleResponse;
-use crate::x402::headers::{PAYMENT_RESPONSE, X_PAYMENT_RESPONSE};
 
 /// Whether no upstream gets a request header of this name: payments, our own words, and what would change the method or
 /// the path that was priced. Python servers cut `SCRIPT_NAME` off the path, and Rack sends a front server to fetch what
@@ -70,13 +69,19 @@ fn is_for_shared_caches(name: &str) -> bool {
 }
 
 /// What a browser may read of an answer from another origin.
-pub(super) const EXPOSED: &str = "PAYMENT-REQUIRED, X-PAYMENT-REQUIRED, PAYMENT-RESPONSE, X-PAYMENT-RESPONSE, \
-                                  Retry-After, RateLimit, RateLimit-Policy, X-Quota-Limit, X-Quota-Remaining, \
-                                  X-Quota-Reset, X-Units-Cost";
+pub(super) const EXPOSED: HeaderValue = HeaderValue::from_static(
+    "PAYMENT-REQUIRED, X-PAYMENT-REQUIRED, PAYMENT-RESPONSE, X-PAYMENT-RESPONSE, Retry-After, RateLimit, \
+     RateLimit-Policy, X-Quota-Limit, X-Quota-Remaining, X-Quota-Reset, X-Units-Cost",
+);
 
-const PAYER: &str = "X-Tollgate-Payer";
-const PAYMENT_ID: &str = "X-Tollgate-Payment-Id";
-const PLAN: &str = "X-Tollgate-Plan";
+const PAYER: HeaderName = HeaderName::from_static("x-tollgate-payer");
+const PAYMENT_ID: HeaderName = HeaderName::from_static("x-tollgate-payment-id");
+const PLAN: HeaderName = HeaderName::from_static("x-tollgate-plan");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+
+/// A receipt's names: all clients look for the first one first.
+const RECEIPT: [HeaderName; 2] =
+    [HeaderName::from_static("payment-response"), HeaderName::from_static("x-payment-response")];
 
 /// What a grant calls a token of the operator's.
 const TOKEN: &str = "token";
@@ -87,7 +92,7 @@ const PRIVATE: HeaderValue = HeaderValue::from_static("private");
 /// What decides between the goods and a refusal, for caches that keep what they were told not to.
 pub(super) const CREDENTIALS: HeaderValue =
     HeaderValue::from_static("PAYMENT-SIGNATURE, X-PAYMENT, X-API-KEY, Authorization, SIGN-IN-WITH-X");
-const ANY_ORIGIN: HeaderValue = HeaderValue::from_static("*");
+pub(super) const ANY_ORIGIN: HeaderValue = HeaderValue::from_static("*");
 
 /// Makes the request that goes upstream of the client's: its target is the one that was priced.
 pub(super) fn to_upstream(
@@ -96,45 +101,54 @@ pub(super) fn to_upstream(
     upstream: &Upstream,
     pass: &Pass,
 ) -> pingora::Result<()> {
+    // The framework keeps the case of names in a map of its own, and so makes each change twice. They have none (RFC
+    // 9110 §5.1).
+    let blank = http::Request::new(()).into_parts().0;
+    let mut parts: request::Parts = std::mem::replace(request, blank.into()).into();
+    parts.uri = facts.target.as_str().parse().or_err(ErrorType::InternalError, "a canonical target is not a URI")?;
+    let headers = &mut parts.headers;
     // Only a proxy that is trusted is passed on with what it says beside the address.
     let goes = |name: &str| is_stripped(name) || (!facts.client.is_proxied && is_proxys_word(name));
-    names(&request.headers, goes).iter().for_each(|name| drop(request.remove_header(name)));
+    names(headers, goes).iter().for_each(|name| drop(headers.remove(name)));
     if let Some(credential) = facts.credential.as_ref().filter(|credential| credential.ours) {
-        credential.headers.iter().for_each(|name| drop(request.remove_header(name)));
+        credential.headers.iter().for_each(|name| drop(headers.remove(name)));
     }
-    request.set_uri(
-        facts.target.as_str().parse().map_err(|_| {
-            pingora::Error::explain(pingora::ErrorType::InternalError, "a canonical target is not a URI")
-        })?,
-    );
-    request.insert_header(HOST, upstream.authority.clone())?;
-    request.insert_header("X-Forwarded-Host", facts.host.clone())?;
-    request.insert_header("X-Forwarded-Proto", if facts.client.secure { HTTPS } else { HTTP })?;
+    headers.insert(HOST, upstream.authority.clone());
+    headers.insert(FORWARDED_HOST, facts.host.clone());
+    headers.insert(FORWARDED_PROTO, if facts.client.secure { HTTPS } else { HTTP });
     match facts.client.address {
-        Some(client) => request.insert_header("X-Forwarded-For", written(client))?,
-        None => drop(request.remove_header("X-Forwarded-For")),
-    }
+        Some(client) => headers.insert(FORWARDED_FOR, text(&written(client))?),
+        None => headers.remove(FORWARDED_FOR),
+    };
     crash_point!("upstream.asking");
-    match pass {
-        Pass::Free | Pass::Trial(_) => Ok(()),
+    let (payment_id, payer) = match pass {
+        Pass::Free | Pass::Trial(_) => (None, None),
         Pass::Plan(reservation) => {
             // Whoever has the token that opened the plan can spend it.
             if &*reservation.grant().credential == TOKEN {
-                request.remove_header(&AUTHORIZATION);
+                headers.remove(AUTHORIZATION);
             }
             let labels = reservation.account().labels();
-            request.insert_header(PLAN, labels.plan.clone())?;
-            labels.payer.clone().map_or(Ok(()), |payer| request.insert_header(PAYER, payer))
+            headers.insert(PLAN, labels.plan.clone());
+            (None, labels.payer.clone())
         }
-        Pass::Verified(verified) => {
-            request.insert_header(PAYMENT_ID, verified.presented().id.as_str())?;
-            verified.payer().map_or(Ok(()), |payer| request.insert_header(PAYER, payer))
-        }
+        Pass::Verified(verified) => (Some(&verified.presented().id), verified.payer().map(text).transpose()?),
         Pass::Settled(settled) => {
-            request.insert_header(PAYMENT_ID, settled.presented.id.as_str())?;
-            settled.receipt.payer.as_deref().map_or(Ok(()), |payer| request.insert_header(PAYER, payer))
+            (Some(&settled.presented.id), settled.receipt.payer.as_deref().map(text).transpose()?)
         }
+    };
+    if let Some(id) = payment_id {
+        headers.insert(PAYMENT_ID, text(id.as_str())?);
     }
+    if let Some(payer) = payer {
+        headers.insert(PAYER, payer);
+    }
+    *request = parts.into();
+    Ok(())
+}
+
+fn text(text: &str) -> pingora::Result<HeaderValue> {
+    text.try_into().or_err(ErrorType::InternalError, "a text that no header can carry")
 }
 
 /// An address as text. The standard library takes ten times as long for the usual kind.
@@ -154,6 +168,17 @@ pub(super) fn from_upstream(response: &mut ResponseHeader) {
     stripped.iter().for_each(|name| drop(response.remove_header(name)));
 }
 
+/// Changes headers of an upstream's answer, whose names have no case then, as in [`to_upstream`].
+pub(super) fn change(response: &mut ResponseHeader, with: impl FnOnce(&mut HeaderMap)) -> pingora::Result<()> {
+    let reason = response.get_reason_phrase().filter(|reason| response.status.canonical_reason() != Some(reason));
+    let reason = reason.map(str::to_owned);
+    let blank = http::Response::new(()).into_parts().0;
+    let mut parts: response::Parts = std::mem::replace(response, blank.into()).into();
+    with(&mut parts.headers);
+    *response = parts.into();
+    if reason.is_some() { response.set_reason_phrase(reason.as_deref()) } else { Ok(()) }
+}
+
 /// The names that are to go. One pass over what is there costs less than a look-up of each that may be.
 fn names(headers: &HeaderMap, goes: impl Fn(&str) -> bool) -> Vec<HeaderName> {
     headers.keys().filter(|name| goes(name.as_str())).cloned().collect()
@@ -161,39 +186,37 @@ fn names(headers: &HeaderMap, goes: impl Fn(&str) -> bool) -> Vec<HeaderName> {
 
 /// Marks an answer to a payment or to a free call, be it a failure: it is nobody else's, so no shared cache may keep it.
 /// Lets a browser read our headers from another origin.
-pub(super) fn make_private(response: &mut ResponseHeader, from_browser: bool) -> pingora::Result<()> {
-    keep_from_caches(response)?;
-    if from_browser && !response.headers.contains_key(ACCESS_CONTROL_ALLOW_ORIGIN) {
-        response.insert_header(ACCESS_CONTROL_ALLOW_ORIGIN, ANY_ORIGIN)?;
+pub(super) fn make_private(headers: &mut HeaderMap, from_browser: bool) {
+    keep_from_caches(headers);
+    if from_browser && !headers.contains_key(ACCESS_CONTROL_ALLOW_ORIGIN) {
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, ANY_ORIGIN);
     }
     // Added to what the upstream exposes, not in place of it.
-    response.append_header(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED))?;
-    Ok(())
+    headers.append(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
 }
 
 /// The same for an answer to a credential. There are many, and only a browser asks what it may read.
-pub(super) fn make_private_for_credential(response: &mut ResponseHeader, from_browser: bool) -> pingora::Result<()> {
-    if from_browser { make_private(response, from_browser) } else { keep_from_caches(response) }
+pub(super) fn make_private_for_credential(headers: &mut HeaderMap, from_browser: bool) {
+    if from_browser { make_private(headers, from_browser) } else { keep_from_caches(headers) }
 }
 
-fn keep_from_caches(response: &mut ResponseHeader) -> pingora::Result<()> {
-    let cacheable = response.headers.contains_key(CACHE_CONTROL);
-    response.insert_header(CACHE_CONTROL, if cacheable { privately(&response.headers)? } else { PRIVATE })?;
-    let orders = names(&response.headers, is_for_shared_caches);
-    orders.iter().for_each(|name| drop(response.remove_header(name)));
-    response.append_header(VARY, CREDENTIALS)?;
-    Ok(())
+fn keep_from_caches(headers: &mut HeaderMap) {
+    let private = if headers.contains_key(CACHE_CONTROL) { privately(headers) } else { PRIVATE };
+    headers.insert(CACHE_CONTROL, private);
+    names(headers, is_for_shared_caches).iter().for_each(|name| drop(headers.remove(name)));
+    headers.append(VARY, CREDENTIALS);
 }
 
 /// What an upstream says on caches, as far as it holds for the buyer's own.
-fn privately(headers: &HeaderMap) -> pingora::Result<HeaderValue> {
+fn privately(headers: &HeaderMap) -> HeaderValue {
     let values = headers.get_all(CACHE_CONTROL).iter().filter_map(|value| value.to_str().ok());
     let directives = values.flat_map(|value| value.split(',')).map(str::trim);
     let mut kept: Vec<_> = directives.filter(|directive| !directive.is_empty() && !is_shared(directive)).collect();
     if !kept.iter().any(|directive| directive.eq_ignore_ascii_case("private")) {
         kept.push("private");
     }
-    kept.join(", ").try_into().or_err(ErrorType::InternalError, "cache directives that are no header")
+    // What was a header's value still is one.
+    kept.join(", ").try_into().unwrap_or(PRIVATE)
 }
 
 fn is_shared(directive: &str) -> bool {
@@ -201,11 +224,10 @@ fn is_shared(directive: &str) -> bool {
     name.eq_ignore_ascii_case("public") || name.eq_ignore_ascii_case("s-maxage")
 }
 
-/// The receipt, under both names: all clients look for `PAYMENT-RESPONSE` first.
+/// The receipt, under both names.
 pub(super) fn receipt(receipt: &SettleResponse) -> [(HeaderName, HeaderValue); 2] {
     let value = HeaderValue::try_from(codec::encode(receipt)).unwrap_or_else(|_| HeaderValue::from_static(""));
-    let name = |name: &'static str| HeaderName::try_from(name).unwrap_or(CACHE_CONTROL);
-    [(name(PAYMENT_RESPONSE), value.clone()), (name(X_PAYMENT_RESPONSE), value)]
+    RECEIPT.map(|name| (name, value.clone()))
 }
 
 #[cfg(test)]
@@ -234,7 +256,7 @@ mod tests {
             for said in said {
                 response.append_header(CACHE_CONTROL, *said).unwrap();
             }
-            keep_from_caches(&mut response).unwrap();
+            change(&mut response, keep_from_caches).unwrap();
             let values: Vec<_> = response.headers.get_all(CACHE_CONTROL).iter().collect();
             assert_eq!(values, [kept], "{said:?}");
         }
@@ -262,7 +284,7 @@ mod tests {
         from_upstream(&mut response);
         assert!(orders.iter().all(|name| response.headers.contains_key(*name)));
 
-        keep_from_caches(&mut response).unwrap();
+        change(&mut response, keep_from_caches).unwrap();
         let mut left: Vec<_> = response.headers.keys().map(HeaderName::as_str).collect();
         left.sort_unstable();
         assert_eq!(left, ["cache-control", "etag", "vary", "x-accel-buffering"]);
@@ -272,7 +294,7 @@ mod tests {
     fn only_a_browser_is_told_what_it_may_read_of_an_answer_to_a_credential() {
         for (from_browser, told) in [(false, false), (true, true)] {
             let mut response = ResponseHeader::build(200, None).unwrap();
-            make_private_for_credential(&mut response, from_browser).unwrap();
+            change(&mut response, |headers| make_private_for_credential(headers, from_browser)).unwrap();
             assert_eq!(response.headers.contains_key(ACCESS_CONTROL_EXPOSE_HEADERS), told);
             assert_eq!(response.headers.contains_key(ACCESS_CONTROL_ALLOW_ORIGIN), told);
             assert!(response.headers.contains_key(CACHE_CONTROL) && response.headers.contains_key(VARY));

@@ -57,6 +57,7 @@ use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::{HeaderName, StatusCode};
 use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::modules::http::HttpModules;
 use pingora::prelude::{Error, ErrorSource, ErrorType, HttpPeer};
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 
@@ -113,6 +114,9 @@ impl ProxyHttp for Gateway {
     fn new_ctx(&self) -> Exchange {
         Exchange::default()
     }
+
+    /// None: the framework's own would compress answers, which is the upstream's business.
+    fn init_downstream_modules(&self, _: &mut HttpModules) {}
 
     async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> pingora::Result<bool> {
         exchange.begin_turn(session);
@@ -192,27 +196,30 @@ impl ProxyHttp for Gateway {
             Some(Pass::Trial(call)) => {
                 exchange.outcome = Some(Outcome::Free);
                 free::count(call, response)?;
-                return headers::make_private(response, browser);
+                return headers::change(response, |headers| headers::make_private(headers, browser));
             }
             Some(Pass::Plan(reservation)) => {
                 exchange.outcome = Some(Outcome::Keyed);
-                headers::make_private_for_credential(response, browser)?;
                 // The upstream's own failures are not the buyer's; dropped, the units come back.
-                if !response.status.is_server_error() {
+                let charged = !response.status.is_server_error();
+                let standing = charged.then(|| {
                     let standing = exchange.charge(&self.server, reservation, report, response);
                     crash_point!("units.charged");
-                    for (name, value) in standing::headers(&standing, self.server.clock().now()) {
-                        response.insert_header(name, value)?;
-                    }
-                }
-                return Ok(());
+                    standing
+                });
+                return headers::change(response, |headers| {
+                    headers::make_private_for_credential(headers, browser);
+                    let now = self.server.clock().now();
+                    let said = standing.iter().flat_map(|standing| standing::headers(standing, now));
+                    said.for_each(|(name, value)| drop(headers.insert(name, value)));
+                });
             }
             Some(Pass::Verified(_)) if verdict == Chargeable::No => {
                 exchange.outcome = Some(Outcome::UpstreamFailed);
                 // Kept by a cache, it would be in the next buyer's way.
-                return headers::make_private(response, browser);
+                return headers::change(response, |headers| headers::make_private(headers, browser));
             }
-            Some(Pass::Verified(verified)) => match self.settle(*verified, exchange).await {
+            Some(Pass::Verified(verified)) => match Box::pin(self.settle(*verified, exchange)).await {
                 Ok(settled) => exchange.settled = Some(settled),
                 Err(error) => return self.withhold(response, exchange, error),
             },
@@ -220,14 +227,14 @@ impl ProxyHttp for Gateway {
         }
         exchange.earned = verdict == Chargeable::Yes;
         exchange.outcome = Some(if exchange.earned { Outcome::Paid } else { Outcome::UpstreamFailed });
-        headers::make_private(response, browser)?;
+        headers::change(response, |headers| headers::make_private(headers, browser))?;
         if exchange.earned {
             exchange.keep(response);
         }
-        for (name, value) in exchange.settled.iter().flat_map(|settled| headers::receipt(&settled.receipt)) {
-            response.insert_header(name, value)?;
-        }
-        Ok(())
+        headers::change(response, |headers| {
+            let receipt = exchange.settled.iter().flat_map(|settled| headers::receipt(&settled.receipt));
+            receipt.for_each(|(name, value)| drop(headers.insert(name, value)));
+        })
     }
 
     fn response_body_filter(

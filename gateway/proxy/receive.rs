@@ -38,7 +38,7 @@ impl Gateway {
                 return wording().bad_request(bad).write(session, bad.leaves_connection()).await.map(|()| true);
             }
         };
-        if let Some(answer) = bounds::too_large(session, &snapshot, &wording()) {
+        if let Some(answer) = bounds::too_large(session, &snapshot, wording) {
             exchange.outcome = Some(Outcome::Refused);
             return answer.write(session, true).await.map(|()| true);
         }
@@ -46,7 +46,7 @@ impl Gateway {
         crash_point!("request.read");
         let answer = match market.prices.find(&facts.method, facts.target.path()) {
             Found::Endpoint(_) if facts.preflight => Some(preflight(session.req_header())),
-            Found::Endpoint(endpoint) => Some(self.serve(endpoint, &market, &facts, session, exchange).await),
+            Found::Endpoint(endpoint) => Some(Box::pin(self.serve(endpoint, &market, &facts, session, exchange)).await),
             Found::Unlisted if market.prices.unlisted == Unlisted::Deny => {
                 exchange.outcome = Some(Outcome::Refused);
                 let details = json!({ "reason": "unlisted_path" });

@@ -47,11 +47,11 @@ impl Gateway {
         if !matches!(exchange.denial, Some(Denial::Unresolved(_))) {
             return Err(error);
         }
-        headers::make_private(response, browser)?;
+        headers::change(response, |headers| headers::make_private(headers, browser))?;
         exchange.keep(response);
         let wanted = exchange.kept.as_ref().filter(|kept| !kept.is_bodiless());
         let Some(answer) = wanted.and_then(|_| self.denied(exchange)) else { return Err(error) };
-        *response = answer.head()?;
+        *response = answer.head();
         exchange.instead = Some(Some(answer.body));
         Ok(())
     }

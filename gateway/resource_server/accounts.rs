@@ -156,9 +156,11 @@ impl Accounts {
 
     /// Takes units of one call from an account, or says that there are not enough left.
     pub(super) async fn take(&self, account: &Arc<Account>, cost: Units) -> Result<bool, StoreError> {
-        if account.take(cost) {
-            return Ok(true);
-        }
+        // The others wait for the store, and their room is made when they do.
+        if account.take(cost) { Ok(true) } else { Box::pin(self.take_of_a_new_block(account, cost)).await }
+    }
+
+    async fn take_of_a_new_block(&self, account: &Arc<Account>, cost: Units) -> Result<bool, StoreError> {
         let _leasing = account.leasing.lock().await;
         if account.take(cost) {
             return Ok(true);

@@ -92,7 +92,8 @@ impl ResourceServer {
         match (&call.route.access, call.payment) {
             (Access::Free, _) => Ok(Admitted::Pass(Pass::Free)),
             (Access::PerCall(offer) | Access::Either(offer, _), Some(payment)) => {
-                self.pay(market, offer, payment, call).await
+                // Apart, so that calls which do not pay carry no room for it.
+                Box::pin(self.pay(market, offer, payment, call)).await
             }
             (Access::PlanOnly(metering) | Access::Either(_, metering), _) if !call.credentials.is_empty() => {
                 let reserved = self.spend(market, call.credentials, call.route, metering).await;

@@ -112,7 +112,7 @@ impl ResourceServer {
     ) -> Result<Arc<Grant>, Denial> {
         let mut first = None;
         if let Some(sign_in) = credentials.sign_in {
-            match self.by_wallet(market, sign_in).await?.and_then(|grant| self.in_time(grant, running)) {
+            match Box::pin(self.by_wallet(market, sign_in)).await?.and_then(|grant| self.in_time(grant, running)) {
                 Ok(grant) => return Ok(grant),
                 Err(unfit) => first = first.or(Some(unfit)),
             }
@@ -124,7 +124,7 @@ impl ResourceServer {
             }
         }
         if let Some(token) = credentials.token {
-            match self.by_token(market, token).await?.and_then(|grant| self.in_time(grant, running)) {
+            match Box::pin(self.by_token(market, token)).await?.and_then(|grant| self.in_time(grant, running)) {
                 Ok(grant) => return Ok(grant),
                 Err(unfit) => first = first.or(Some(unfit)),
             }
@@ -156,7 +156,7 @@ impl ResourceServer {
         if !self.may_be_key(key) {
             return Ok(Err(Unfit::Short(Shortfall::InvalidKey)));
         }
-        Ok(match self.accounts.find(subject).await? {
+        Ok(match Box::pin(self.accounts.find(subject)).await? {
             Found::Grant(grant) => Ok(grant),
             Found::NoKey => Err(Unfit::Short(Shortfall::InvalidKey)),
             Found::NoSubscription => Err(Unfit::Short(Shortfall::NoSubscription)),

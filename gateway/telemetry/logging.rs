@@ -26,10 +26,13 @@ pub fn start_logging(format: LogFormat) {
     let wanted = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(USUAL));
     let sieve = Sieve::default();
     // A second start in one process, as in tests, keeps the first.
-    if subscriber(wanted, format, sieve.clone(), std::io::stderr).try_init().is_ok()
-        && let Err(error) = sieve.report()
-    {
-        tracing::warn!(%error, "what is left out of the log is counted, but not told there");
+    if subscriber(wanted, format, sieve.clone(), std::io::stderr).try_init().is_ok() {
+        // Only dependencies write by way of the `log` crate. Below what they may, they are not even asked: the framework
+        // has two dozen such lines in a request.
+        log::set_max_level(log::max_level().min(log::LevelFilter::Info));
+        if let Err(error) = sieve.report() {
+            tracing::warn!(%error, "what is left out of the log is counted, but not told there");
+        }
     }
 }
 
