@@ -34,13 +34,27 @@ impl Pinning {
         if done.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&done.stderr).into()) }
     }
 
-    /// A command that runs on the gateway's processor, with the process id that it would have had.
+    /// A command that runs on the gateway's processor and ends with this process, with the process id that it would have
+    /// had.
     pub(super) fn gateway(&self, program: &str) -> Command {
-        let Some((first, _)) = &self.0 else { return Command::new(program) };
-        let mut command = Command::new("taskset");
+        let Some((first, _)) = &self.0 else { return ending_with_us(program) };
+        let mut command = ending_with_us("taskset");
         command.args(["-c", first, program]);
         command
     }
+}
+
+/// A command that is killed when this process ends, even if that is killed itself, where there is a `setpriv` that knows
+/// how. The process id is the program's own.
+pub(super) fn ending_with_us(program: &str) -> Command {
+    const PREFIX: [&str; 2] = ["--pdeathsig", "KILL"];
+    let knows = Command::new("setpriv").args(PREFIX).arg("true").output().is_ok_and(|done| done.status.success());
+    if !knows {
+        return Command::new(program);
+    }
+    let mut command = Command::new("setpriv");
+    command.args(PREFIX).arg(program);
+    command
 }
 
 impl std::fmt::Display for Pinning {

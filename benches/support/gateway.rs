@@ -76,14 +76,18 @@ impl Gateway {
         Ok(body.pointer("/quota/used").and_then(Value::as_u64).ok_or("the status tells no units")?)
     }
 
+    pub(super) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The memory that it has now, in bytes.
     pub(super) fn memory(&self) -> Result<u64> {
-        cpu::memory_of(self.child.id())
+        cpu::memory_of(self.pid())
     }
 
     /// The processor time that it has had.
     pub(super) fn time(&self) -> Result<Duration> {
-        cpu::time_of(self.child.id())
+        cpu::time_of(self.pid())
     }
 }
 
@@ -94,7 +98,8 @@ impl Drop for Gateway {
     }
 }
 
-fn free_port() -> Result<SocketAddr> {
+/// An address that nobody listens at.
+pub(super) fn free_port() -> Result<SocketAddr> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }
 

@@ -7,6 +7,9 @@ use tokio::net::TcpStream;
 
 use super::Result;
 
+/// What ends a body whose length is not told.
+const LAST_CHUNK: &[u8] = b"\r\n0\r\n\r\n";
+
 /// A connection to the gateway.
 #[derive(Debug)]
 pub(super) struct Wire {
@@ -18,6 +21,7 @@ pub(super) struct Wire {
 #[derive(Debug)]
 pub(super) struct Answer<'a> {
     head: &'a str,
+    /// As it came: one in chunks is still in chunks.
     pub(super) body: &'a [u8],
 }
 
@@ -35,12 +39,15 @@ impl Wire {
         let (head, length) = loop {
             if let Some(end) = self.buffer.windows(4).position(|window| window == b"\r\n\r\n") {
                 let head = str::from_utf8(self.buffer.get(..end).unwrap_or_default())?;
-                break (end, header(head, "content-length").unwrap_or("0").parse::<usize>()?);
+                let is_chunked = header(head, "transfer-encoding").is_some_and(|coding| coding == "chunked");
+                let length = header(head, "content-length").unwrap_or("0").parse::<usize>()?;
+                break (end, (!is_chunked).then_some(length));
             }
             self.fill().await?;
         };
         let body = head + 4;
-        while self.buffer.len() < body + length {
+        // Nothing comes behind the last chunk, since nothing else was asked for.
+        while length.map_or(!self.buffer.ends_with(LAST_CHUNK), |length| self.buffer.len() < body + length) {
             self.fill().await?;
         }
         let (head, rest) = self.buffer.split_at(head);
@@ -64,9 +71,20 @@ impl<'a> Answer<'a> {
         header(self.head, name)
     }
 
+    /// The bytes in front of the body.
+    #[allow(dead_code, reason = "shared, and each benchmark uses a part")]
+    pub(super) fn head_bytes(&self) -> usize {
+        self.head.len() + 4
+    }
+
     /// Itself, if its status is 200.
     pub(super) fn ok(self) -> Result<Self> {
-        if self.status() == "200" { Ok(self) } else { Err(self.head.replace("\r\n", "\n").into()) }
+        self.with_status("200")
+    }
+
+    /// Itself, if its status is this.
+    pub(super) fn with_status(self, status: &str) -> Result<Self> {
+        if self.status() == status { Ok(self) } else { Err(self.head.replace("\r\n", "\n").into()) }
     }
 }
 
