@@ -52,9 +52,17 @@ impl ProxyHttp for Bare {
     }
 }
 
+/// [`serve`], by the arguments of this program.
+pub(super) fn serve_as_told(arguments: &[&str]) -> Result<()> {
+    let [passing, answering, upstream, header, body] = arguments else {
+        return Err("the bare proxy is started by this benchmark only".into());
+    };
+    serve(passing.parse()?, answering.parse()?, upstream.parse()?, [header.parse()?, body.parse()?])
+}
+
 /// Serves until it is killed: what comes to `passing` goes to the upstream, what comes to `answering` is answered with
 /// the status 402, one header of `header_bytes`, and `body_bytes`.
-pub(super) fn serve(
+fn serve(
     passing: SocketAddr,
     answering: SocketAddr,
     upstream: SocketAddr,
