@@ -14,7 +14,7 @@
 //! `TOLLGATE_BENCH_ROUNDS`, `_SECONDS` (of a side in a round), `_CONNECTIONS` and `_SIDES` (`tollgate,bare,nginx` are
 //! enough without Node) change its size; `TOLLGATE_BENCH_RESULTS` names a file that the tables are added to. It fails
 //! if an answer is another than the row asks for, if a challenge of the others is not as large as Tollgate's, or if the
-//! books are wrong at the end, and never because of a figure. Under `cargo test` it needs neither nginx nor wrk.
+//! books are wrong at the end, and never because of a figure. `cargo test --bench proxies` needs neither nginx nor wrk.
 
 #![allow(clippy::float_arithmetic, reason = "ratios are printed, not charged")]
 
