@@ -1,7 +1,7 @@
 #!/bin/sh
-# Every test there is: form, lints, licences, documentation, unit and integration tests, the sample configurations, and
-# the end-to-end tests with real clients, a real EVM chain and a real facilitator. What those need is installed from the
-# registries into target/e2e-cache.
+# Every test there is: form, lints, licences, documentation, unit and integration tests, the sample configurations, what
+# a request costs, and the end-to-end tests with real clients, a real EVM chain and a real facilitator. What those need is
+# installed from the registries into target/e2e-cache.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -10,6 +10,7 @@ need_to_build
 need node nodejs
 need npm npm
 need python3 python3
+need valgrind valgrind
 python3 -c 'import ensurepip' 2>/dev/null || missing="${missing:-} python3-venv"
 install_missing
 
@@ -43,6 +44,7 @@ logged crash cargo test --locked --features crash-points --test crash --test fau
 step cargo build --release --locked --quiet
 bin=${CARGO_TARGET_DIR:-target}/release/tollgate
 step "$bin" demo --walk --port 28402
+TOLLGATE_BIN=$bin step tests/instructions.sh
 TOLLGATE_BIN=$bin TOLLGATE_TEST_LOG=$(cd "$logs" && pwd)/e2e.tap step tests/e2e/run.sh
 step node tests/attacks.mjs "$logs"
 printf '\nall tests passed\n'

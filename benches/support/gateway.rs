@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::Value;
@@ -15,8 +15,8 @@ use super::cpu::{self, Pinning};
 use super::upstream::Neighbours;
 use super::wire::{Wire, get};
 
-/// How long it may take to start.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long it may take to start, under an instrument too.
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// A running gateway. It is killed when this is dropped.
 #[derive(Debug)]
@@ -30,12 +30,16 @@ pub(super) struct Gateway {
 impl Gateway {
     /// `tables` are its routes and plans; the rest of its file is made here.
     pub(super) async fn start(neighbours: &Neighbours, pinned: &Pinning, tables: &str) -> Result<Self> {
+        Self::start_by(pinned.gateway(env!("CARGO_BIN_EXE_tollgate")), neighbours, tables).await
+    }
+
+    /// The same by a command that lacks `run FILE`.
+    pub(super) async fn start_by(mut command: Command, neighbours: &Neighbours, tables: &str) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let (addr, admin) = (free_port()?, free_port()?);
         let file = folder.path().join("tollgate.toml");
         fs::write(&file, config(addr, admin, neighbours, tables))?;
         let log = File::create(folder.path().join("log"))?;
-        let mut command = pinned.gateway(env!("CARGO_BIN_EXE_tollgate"));
         let child = command.arg("run").arg(&file).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn()?;
         let mut gateway = Self { child, folder, addr, admin };
         gateway.wait().await?;
@@ -88,6 +92,13 @@ impl Gateway {
     /// The processor time that it has had.
     pub(super) fn time(&self) -> Result<Duration> {
         cpu::time_of(self.pid())
+    }
+
+    /// Asks it to end, and waits until it has.
+    pub(super) fn stop(mut self) -> Result<()> {
+        rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), rustix::process::Signal::INT)?;
+        self.child.wait()?;
+        Ok(())
     }
 }
 
