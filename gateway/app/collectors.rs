@@ -75,9 +75,9 @@ impl Collectors {
         Ok(Collector { settings: settings.clone(), facilitator, desk, fails: false, asking: None })
     }
 
-    /// Puts those of a configuration in force.
-    pub(super) fn take(&mut self, Prepared(all): Prepared) {
-        self.all = all;
+    /// Puts those of a configuration in force, in the place of others.
+    pub(super) fn take(&mut self, Prepared(all): Prepared) -> Prepared {
+        Prepared(std::mem::replace(&mut self.all, all))
     }
 
     /// Has each asked what it settles, for as long as it is in force.

@@ -21,6 +21,7 @@ use crate::telemetry::Metrics;
 use crate::webhook::Events;
 
 use super::StartError;
+use super::aside::{aside, retire};
 use super::collectors::{Collectors, Prepared};
 use super::payers::Doorkeeper;
 use super::turn::turn;
@@ -30,9 +31,9 @@ pub(super) struct Keeper {
     path: PathBuf,
     /// What the listeners and the store were started with.
     started: Config,
-    config: Config,
+    config: Arc<Config>,
     collectors: Collectors,
-    kinds: Kinds,
+    kinds: Arc<Kinds>,
     omissions: Vec<Omission>,
     live: Arc<ArcSwap<Snapshot>>,
     metrics: Arc<Metrics>,
@@ -44,21 +45,21 @@ impl Keeper {
     /// Builds the first snapshot. No facilitator is asked for it.
     pub(super) async fn start(
         path: &Path,
-        config: Config,
+        mut config: Config,
         mut watcher: Watcher,
         metrics: Arc<Metrics>,
         mut door: Doorkeeper,
     ) -> Result<Self, StartError> {
         let mut collectors = Collectors::new(Arc::clone(&metrics));
         collectors.take(collectors.prepare(&config)?);
-        let kinds = collectors.kinds();
+        let kinds = Arc::new(collectors.kinds());
         let (prices, omissions) = config.price_table(&kinds);
         door.prepare(&config.payers)?;
         watcher.also(&config.payers.files);
         let market = market(&config, prices, &collectors, &door);
         let upstreams = upstreams(&config, &HashMap::new()).await;
         let live = Arc::new(ArcSwap::from_pointee(snapshot(&config, market, upstreams)));
-        let started = config.clone();
+        let (started, config) = (config.settings(), Arc::new(config));
         let path = path.to_owned();
         Ok(Self { path, started, config, collectors, kinds, omissions, live, metrics, watcher, door })
     }
@@ -91,40 +92,40 @@ impl Keeper {
 
     /// Reads the file anew; if anything in it is wrong, everything stays.
     async fn reload(&mut self) {
-        let path = self.path.clone();
-        let loaded = tokio::task::spawn_blocking(move || config::load(&path)).await;
-        let Loaded { config, warnings } = match loaded {
-            Ok(Ok(loaded)) => loaded,
-            Ok(Err(problems)) => {
+        let (path, earlier) = (self.path.clone(), Arc::clone(&self.config));
+        let loaded =
+            aside(move || config::load(&path).map(|loaded| Some(loaded).filter(|loaded| loaded.config != *earlier)));
+        let Loaded { config, warnings } = match loaded.await {
+            Some(Ok(Some(loaded))) => loaded,
+            Some(Ok(None)) => return self.metrics.reload(true),
+            Some(Err(problems)) => {
                 problems.0.iter().for_each(|problem| tracing::error!("{problem}"));
                 tracing::error!(problems = problems.0.len(), "the configuration is wrong; the old one stays in force");
                 self.metrics.reload(false);
                 return;
             }
-            Err(error) => {
-                tracing::error!(%error, "the configuration could not be read");
-                return;
+            None => {
+                tracing::error!("the configuration could not be read; the old one stays in force");
+                return self.metrics.reload(false);
             }
         };
-        if config == self.config {
-            self.metrics.reload(true);
-            return;
-        }
-        match self.clients(&config) {
+        let earlier = match self.clients(&config) {
             Ok(collectors) => self.collectors.take(collectors),
             Err(error) => {
                 tracing::error!(%error, "whom to ask cannot be asked; the old configuration stays");
                 self.metrics.reload(false);
                 return;
             }
-        }
+        };
         warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         for setting in unchangeable(&self.started, &config) {
             tracing::warn!(setting, "changed in the file; it takes effect at the next start");
         }
-        self.config = config;
+        if !self.publish(Arc::new(config)).await {
+            self.collectors.take(earlier);
+            return self.metrics.reload(false);
+        }
         self.watcher.also(&self.config.payers.files);
-        self.publish().await;
         self.metrics.reload(true);
         tracing::info!(routes = self.config.routes.len(), plans = self.config.plans.len(), "configuration reloaded");
     }
@@ -139,24 +140,32 @@ impl Keeper {
     /// A facilitator fails or works again, or says something new: what is offered may change with it.
     async fn hear(&mut self) {
         self.collectors.tell(&self.door.events());
-        if self.collectors.kinds() != self.kinds {
-            self.publish().await;
+        if self.collectors.kinds() != *self.kinds {
+            self.publish(Arc::clone(&self.config)).await;
         }
     }
 
-    /// Swaps in a new snapshot; requests under way keep theirs.
-    async fn publish(&mut self) {
-        self.kinds = self.collectors.kinds();
-        let (prices, omissions) = self.config.price_table(&self.kinds);
+    /// Swaps in a new snapshot; requests under way keep theirs. False if there is none: then the old one stays.
+    async fn publish(&mut self, config: Arc<Config>) -> bool {
+        let (kinds, built) = (Arc::new(self.collectors.kinds()), Arc::clone(&config));
+        let known = Arc::clone(&kinds);
+        let Some((prices, omissions)) = aside(move || built.price_table(&known)).await else {
+            tracing::error!("the table of prices could not be built; the old one stays in force");
+            return false;
+        };
         if omissions != self.omissions {
             for omission in &omissions {
                 tracing::warn!(network = %omission.network, "{omission}");
             }
             self.omissions = omissions;
         }
-        let upstreams = upstreams(&self.config, &self.live.load().upstreams).await;
-        let market = market(&self.config, prices, &self.collectors, &self.door);
-        self.live.store(Arc::new(snapshot(&self.config, market, upstreams)));
+        self.kinds = kinds;
+        let upstreams = upstreams(&config, &self.live.load().upstreams).await;
+        let market = market(&config, prices, &self.collectors, &self.door);
+        let earlier = self.live.swap(Arc::new(snapshot(&config, market, upstreams)));
+        retire(Arc::clone(&earlier.market));
+        retire(std::mem::replace(&mut self.config, config));
+        true
     }
 }
 

@@ -1,5 +1,6 @@
 //! Where concrete types meet: the store, the facilitator's client, Pingora's services. Nothing is decided here.
 
+mod aside;
 mod beside;
 mod collectors;
 mod core_dump;
@@ -104,7 +105,7 @@ pub fn run(path: &Path, stop: Stop) -> Result<(), StartError> {
         .build()?;
     // Before the file is read, so that no change falls between.
     let watcher = runtime.block_on(async { Watcher::new(path) })?;
-    let Loaded { config, warnings } = config::load(path)?;
+    let Loaded { mut config, warnings } = config::load(path)?;
     start_logging(config.server.log);
     if let Err(error) = undumped {
         tracing::warn!(%error, "this process can be dumped, with all its secrets");
@@ -116,7 +117,10 @@ pub fn run(path: &Path, stop: Stop) -> Result<(), StartError> {
 
     let metrics = Arc::new(Metrics::new()?);
     watch_panics(Arc::clone(&metrics));
-    let (server, keeper, store) = runtime.block_on(assemble(path, &config, watcher, &metrics, &runtime))?;
+    // What has a price is the keeper's.
+    let (settings, sold) = (config.settings(), config);
+    let config = settings;
+    let (server, keeper, store) = runtime.block_on(assemble(path, sold, watcher, &metrics, &runtime))?;
     metrics.started();
     let gateway = Gateway { live: keeper.live(), server: Arc::clone(&server), metrics: Arc::clone(&metrics) };
     let live = keeper.live();
@@ -143,7 +147,7 @@ pub fn run(path: &Path, stop: Stop) -> Result<(), StartError> {
 
 async fn assemble(
     path: &Path,
-    config: &Config,
+    config: Config,
     watcher: Watcher,
     metrics: &Arc<Metrics>,
     runtime: &Runtime,
@@ -162,7 +166,7 @@ async fn assemble(
     let server = ResourceServer::new(ledger, keys, &secret, clock, runtime.handle().clone());
     server.accounts().learn_imported().await?;
     let door = Doorkeeper::new(metrics, runtime.handle().clone())?;
-    let keeper = Keeper::start(path, config.clone(), watcher, Arc::clone(metrics), door).await?;
+    let keeper = Keeper::start(path, config, watcher, Arc::clone(metrics), door).await?;
     Ok((Arc::new(server), keeper, store))
 }
 

@@ -45,6 +45,16 @@ pub struct Config {
     pub drift: Option<crate::drift::Rules>,
 }
 
+impl Config {
+    /// The same without routes and plans, of which there may be very many.
+    pub fn settings(&mut self) -> Self {
+        let (routes, plans) = (std::mem::take(&mut self.routes), std::mem::take(&mut self.plans));
+        let settings = self.clone();
+        (self.routes, self.plans) = (routes, plans);
+        settings
+    }
+}
+
 /// `[server]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerConfig {

@@ -1,0 +1,81 @@
+//! Work that takes a processor for a while: large tables are built and let go of beside the requests, never on a thread
+//! that serves one or settles its payment.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::process::setpriority_process;
+use tokio::sync::oneshot;
+
+/// The least that the system knows: on a machine whose processors are all busy, requests go first.
+const NICENESS: i32 = 19;
+/// How often it is looked whether the last request with a table has ended.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// Does it on a thread of its own, at the lowest priority. None if there is no thread to be had, or if it panicked.
+///
+/// Dropped, the work goes on and its result is lost. The thread is not one of a pool: what follows there would be slow,
+/// too, since nobody may raise a priority again.
+pub(super) async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    let (done, result) = oneshot::channel();
+    let thread = std::thread::Builder::new().name("tollgate-aside".to_owned()).spawn(move || {
+        // On Linux a thread's own. Where it cannot be had, the work is as important as the rest.
+        let _ = setpriority_process(None, NICENESS);
+        let _ = done.send(work());
+    });
+    match thread {
+        Ok(_) => result.await.ok(),
+        Err(error) => {
+            tracing::error!(%error, "no thread can be had");
+            None
+        }
+    }
+}
+
+/// Lets go of what requests share once none of them has it any more. Else the last of them would, and its thread would
+/// free a whole table while others wait.
+pub(super) fn retire<T: Send + Sync + 'static>(shared: Arc<T>) {
+    tokio::spawn(async move {
+        while Arc::strong_count(&shared) > 1 {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        aside(move || drop(shared)).await
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Says on which thread it was dropped.
+    struct Table(std::sync::mpsc::Sender<Option<String>>);
+
+    impl Drop for Table {
+        fn drop(&mut self) {
+            let _ = self.0.send(std::thread::current().name().map(ToOwned::to_owned));
+        }
+    }
+
+    #[tokio::test]
+    async fn what_requests_share_is_dropped_aside_when_the_last_has_ended() {
+        let (dropped, drops) = std::sync::mpsc::channel();
+        let table = Arc::new(Table(dropped));
+        let request = Arc::clone(&table);
+        retire(table);
+        tokio::time::sleep(LOOK_EVERY * 2).await;
+        assert!(drops.try_recv().is_err(), "a request has it still");
+        drop(request);
+        let name = tokio::task::spawn_blocking(move || drops.recv_timeout(Duration::from_secs(60))).await.unwrap();
+        assert_eq!(name.unwrap().as_deref(), Some("tollgate-aside"));
+    }
+
+    #[tokio::test]
+    async fn work_aside_gives_its_result_and_yields() {
+        assert_eq!(aside(|| 1).await, Some(1));
+        let of_thread = || rustix::process::getpriority_process(None).unwrap();
+        let before = of_thread();
+        assert_eq!(aside(of_thread).await, Some(NICENESS));
+        assert_eq!(of_thread(), before, "only the thread aside yields");
+        assert_eq!(aside(|| [1][std::hint::black_box(1)]).await, None);
+    }
+}
