@@ -16,9 +16,12 @@ pub(super) struct Report<'a> {
     file: Arc<str>,
     text: &'a str,
     line_starts: Vec<usize>,
-    problems: RefCell<Vec<Problem>>,
-    warnings: RefCell<Vec<Problem>>,
+    problems: RefCell<Vec<Found>>,
+    warnings: RefCell<Vec<Found>>,
 }
+
+/// Something to report, and where. Its line and column are counted at the end, for all in one go.
+type Found = (usize, Problem);
 
 /// A table whose keys are settings: any other key is a problem.
 #[derive(Clone)]
@@ -61,43 +64,48 @@ impl<'a> Report<'a> {
         let mut line = 0;
         for error in errors {
             let at = error.span().map_or(0, |span| span.start);
-            let place = self.place(at);
-            if place.line != line {
+            let its_line = self.line(at);
+            if its_line != line {
                 self.wrong(at, "", error.message());
             }
-            line = place.line;
+            line = its_line;
         }
     }
 
     /// The line of a place in the text, for naming it elsewhere.
     pub(super) fn line(&self, at: usize) -> usize {
-        self.place(at).line
+        self.line_starts.partition_point(|&start| start <= at)
     }
 
     /// Everything that was found: the warnings if nothing is wrong, and else what is.
     pub(super) fn finish(&self) -> Result<Vec<Problem>, Problems> {
-        let sorted = |list: &RefCell<Vec<Problem>>| {
+        let sorted = |list: &RefCell<Vec<Found>>| {
             let mut list = list.take();
-            list.sort_by_key(|problem| problem.place);
-            list
+            list.sort_by_key(|(at, _)| *at);
+            self.placed(list)
         };
         let problems = sorted(&self.problems);
         if problems.is_empty() { Ok(sorted(&self.warnings)) } else { Err(Problems(problems)) }
     }
 
-    fn problem(&self, at: usize, key: &str, text: &dyn fmt::Display) -> Problem {
-        Problem {
-            file: Arc::clone(&self.file),
-            place: Some(self.place(at)),
-            key: key.to_owned(),
-            text: text.to_string(),
-        }
+    fn problem(&self, at: usize, key: &str, text: &dyn fmt::Display) -> Found {
+        (at, Problem { file: Arc::clone(&self.file), place: None, key: key.to_owned(), text: text.to_string() })
     }
 
-    fn place(&self, at: usize) -> Place {
-        let line = self.line_starts.partition_point(|&start| start <= at);
-        let start = self.line_starts.get(line.saturating_sub(1)).copied().unwrap_or_default();
-        Place { line, column: self.source(start..at).chars().count() + 1 }
+    /// Gives a sorted list its places. Each character is counted once, however many problems a long line has.
+    fn placed(&self, list: Vec<Found>) -> Vec<Problem> {
+        let (mut counted, mut place) = (0, Place { line: 1, column: 1 });
+        let placed = list.into_iter().map(|(at, problem)| {
+            let line = self.line(at);
+            if line != place.line {
+                place = Place { line, column: 1 };
+                counted = self.line_starts.get(line.saturating_sub(1)).copied().unwrap_or_default();
+            }
+            place.column += self.source(counted..at).chars().count();
+            counted = at;
+            Problem { place: Some(place), ..problem }
+        });
+        placed.collect()
     }
 }
 

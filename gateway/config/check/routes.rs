@@ -1,5 +1,6 @@
 //! All `[[routes]]` entries, and what they are to each other.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::route::{Against, RawRoute};
@@ -61,13 +62,17 @@ fn shell((pattern, methods): (Pattern, Methods)) -> Arc<Route> {
 
 fn conflicts(placed: &[Placed<'_>]) {
     let routes: Vec<_> = placed.iter().map(|(_, route)| Arc::clone(route)).collect();
-    for (index, conflict) in Router::new(&routes).err().unwrap_or_default() {
+    let Err(conflicts) = Router::new(&routes) else { return };
+    // By their paths: whoever doubles a large file has as many conflicts as routes.
+    let mut of: HashMap<&str, Vec<(usize, &Placed<'_>)>> = HashMap::new();
+    for (index, other) in placed.iter().enumerate() {
+        of.entry(other.1.pattern.as_str()).or_default().push((index, other));
+    }
+    for (index, conflict) in conflicts {
         let Some((field, route)) = placed.get(index) else { continue };
-        let before = placed.iter().take(index);
-        let same =
-            |other: &&Placed<'_>| other.1.pattern.as_str() == conflict.0 && overlap(&other.1.methods, &route.methods);
-        let line =
-            before.clone().find(same).map(|(earlier, _)| format!(" (line {})", earlier.line())).unwrap_or_default();
+        let earlier = of.get(&*conflict.0).into_iter().flatten().take_while(|(at, _)| *at < index);
+        let mut same = earlier.filter(|(_, (_, other))| overlap(&other.methods, &route.methods));
+        let line = same.next().map(|(_, (earlier, _))| format!(" (line {})", earlier.line())).unwrap_or_default();
         field.wrong(format_args!(
             "{:?} matches the same requests as {:?}{line}, other methods or one route would be right",
             route.pattern.as_str(),
