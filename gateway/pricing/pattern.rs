@@ -13,14 +13,14 @@ const PATTERN_BYTES_MAX: usize = 1024;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pattern {
     text: Arc<str>,
-    segments: Vec<Segment>,
+    segments: Arc<[Segment]>,
 }
 
 /// A segment of a pattern.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Segment {
     /// Written out, in canonical spelling; empty behind a slash at the end.
-    Literal(String),
+    Literal(Box<str>),
     /// `{name}`: one segment, not empty.
     One,
     /// `{name...}`: what is left, be it nothing.
@@ -72,7 +72,7 @@ impl Pattern {
                 _ => return Err(PatternError::Braces),
             });
         }
-        Ok(Self { text: text.into(), segments })
+        Ok(Self { text: text.into(), segments: segments.into() })
     }
 
     /// The pattern as it was written.
@@ -99,10 +99,10 @@ impl Pattern {
     /// Whether a path without a slash at its end is one of its.
     pub(super) fn fits(&self, path: &str) -> bool {
         let mut left = path.strip_prefix('/').unwrap_or(path).split('/');
-        for segment in &self.segments {
+        for segment in &*self.segments {
             match (segment, left.next()) {
                 (Segment::Rest, _) => return true,
-                (Segment::Literal(text), Some(segment)) if text == segment => {}
+                (Segment::Literal(text), Some(segment)) if **text == *segment => {}
                 (Segment::One, Some(segment)) if !segment.is_empty() => {}
                 _ => return false,
             }
@@ -113,16 +113,16 @@ impl Pattern {
     /// The pattern in the spelling of [`folded`], for finding the twins of a path that careless upstreams confuse.
     pub(super) fn folded(&self) -> Self {
         let fold = |segment: &Segment| match segment {
-            Segment::Literal(literal) => Segment::Literal(folded(literal)),
+            Segment::Literal(literal) => Segment::Literal(folded(literal).into()),
             other => other.clone(),
         };
         let mut segments: Vec<_> = self.segments.iter().map(fold).collect();
-        let nothing = Segment::Literal(String::new());
+        let nothing = Segment::Literal(Box::default());
         segments.retain(|segment| *segment != nothing);
         if segments.is_empty() {
             segments.push(nothing);
         }
-        Self { text: self.text.clone(), segments }
+        Self { text: Arc::clone(&self.text), segments: segments.into() }
     }
 }
 
@@ -135,7 +135,7 @@ fn literal(part: &str, last: bool) -> Result<Segment, PatternError> {
         return Err(PathError::EmptySegment.into());
     }
     let canonical = canonical_path(format!("/{part}").as_bytes())?;
-    Ok(Segment::Literal(canonical.trim_start_matches('/').to_owned()))
+    Ok(Segment::Literal(canonical.trim_start_matches('/').into()))
 }
 
 impl fmt::Display for Pattern {
@@ -150,8 +150,8 @@ mod tests {
 
     #[test]
     fn patterns_have_literals_names_and_a_rest() {
-        let segments = |text| Pattern::parse(text).unwrap().segments;
-        let literal = |text: &str| Segment::Literal(text.to_owned());
+        let segments = |text| Pattern::parse(text).unwrap().segments.to_vec();
+        let literal = |text: &str| Segment::Literal(text.into());
         assert_eq!(segments("/"), [literal("")]);
         assert_eq!(segments("/a/{b}/c"), [literal("a"), Segment::One, literal("c")]);
         assert_eq!(segments("/a/{b...}"), [literal("a"), Segment::Rest]);

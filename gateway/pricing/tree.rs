@@ -37,7 +37,7 @@ impl Tree {
         let mut node = self;
         for segment in pattern.segments() {
             node = match segment {
-                Segment::Literal(text) => node.literals.entry(text.as_str().into()).or_default(),
+                Segment::Literal(text) => node.literals.entry(text.clone()).or_default(),
                 Segment::One => node.one.get_or_insert_default(),
                 Segment::Rest => return place(&mut node.rest, route),
             };
@@ -131,7 +131,7 @@ mod tests {
         for segment in pattern.segments() {
             match (segment, left.next()) {
                 (Segment::Rest, _) => return Some([rank, vec![3]].concat()),
-                (Segment::Literal(text), Some(segment)) if text == segment => rank.push(1),
+                (Segment::Literal(text), Some(segment)) if **text == *segment => rank.push(1),
                 (Segment::One, Some(segment)) if !segment.is_empty() => rank.push(2),
                 _ => return None,
             }
