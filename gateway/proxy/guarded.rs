@@ -4,6 +4,7 @@
 use std::any::Any;
 use std::future::Future as _;
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -28,6 +29,9 @@ const TOO_SLOW: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nC
 const TOO_LARGE: &[u8] =
     b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 
+/// As much is read at once of what comes next on a connection that rests: the whole head of most requests.
+const FIRST_BYTES: usize = 2048;
+
 /// A connection and its guard. Its `Debug` form does not show the bytes that were read already: they may hold a key.
 pub(super) struct Guarded<S> {
     inner: S,
@@ -35,7 +39,7 @@ pub(super) struct Guarded<S> {
     metrics: Arc<Metrics>,
     /// By it the hooks find the line.
     digest: Arc<ProxyDigest>,
-    /// What was read to see which HTTP it is.
+    /// What was read to see that something comes, and which HTTP it is.
     peeked: Bytes,
     /// What is still to be said before the end.
     farewell: Bytes,
@@ -62,6 +66,30 @@ impl<S: IO> Guarded<S> {
         let (reading, writing) = (Alarm::default(), Alarm::default());
         let (peeked, farewell) = (Bytes::new(), Bytes::new());
         Ok(Self { inner, line, metrics, digest, peeked, farewell, reading, writing, stalled: None })
+    }
+
+    /// Waits for the beginning of what comes next, and keeps it for whoever reads on. False if nothing comes any more.
+    ///
+    /// Cancel safe: nothing that was read is lost.
+    pub(super) async fn hears_more(&mut self) -> io::Result<bool> {
+        if self.peeked.is_empty() {
+            std::future::poll_fn(|cx| self.poll_first(cx)).await?;
+        }
+        Ok(!self.peeked.is_empty())
+    }
+
+    fn poll_first(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // On the stack, which nobody has while it waits.
+        let mut piece = [const { MaybeUninit::uninit() }; FIRST_BYTES];
+        let mut first = ReadBuf::uninit(&mut piece);
+        ready!(self.poll_socket(cx, &mut first))?;
+        self.peeked = Bytes::copy_from_slice(first.filled());
+        Poll::Ready(Ok(()))
+    }
+
+    /// Whether what is heard begins as HTTP/2 does, as far as it goes.
+    pub(super) fn may_be_http2(&self) -> bool {
+        PREFACE.starts_with(self.peeked.get(..PREFACE.len()).unwrap_or(&self.peeked))
     }
 
     /// Reads from the socket, within the line's limits.
@@ -197,7 +225,7 @@ impl<S: IO> Shutdown for Guarded<S> {
 impl<S: IO> Peek for Guarded<S> {
     /// Reads no further than it takes to tell HTTP/2 from the rest, so that nothing is waited for in vain.
     async fn try_peek(&mut self, buf: &mut [u8]) -> io::Result<bool> {
-        let mut read = BytesMut::with_capacity(PREFACE.len());
+        let mut read = BytesMut::from(&*self.peeked);
         while read.len() < PREFACE.len() && PREFACE.starts_with(&read) {
             let mut piece = [0; PREFACE.len()];
             let (rest, _) = piece.split_at_mut(PREFACE.len() - read.len());
@@ -208,7 +236,7 @@ impl<S: IO> Peek for Guarded<S> {
             }
             read.extend_from_slice(part.filled());
         }
-        if read == PREFACE {
+        if read.starts_with(PREFACE) {
             self.line.multiplex();
         }
         buf.iter_mut().zip(&read).for_each(|(to, from)| *to = *from);
@@ -265,6 +293,8 @@ impl<S: IO> GetSocketDigest for Guarded<S> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
+
     use super::*;
     use crate::config::ConnectionsConfig;
 
@@ -284,5 +314,65 @@ mod tests {
         };
         let printed = format!("{guarded:?}");
         assert!(printed.contains("a socket") && !printed.contains("tg_live"), "{printed}");
+    }
+
+    /// Both ends of a connection.
+    fn connected() -> (Guarded<DuplexStream>, DuplexStream) {
+        let (ours, client) = tokio::io::duplex(64 * 1024);
+        let line = Arc::new(Line::new(ConnectionsConfig::default(), false, Instant::now()));
+        (Guarded::new(ours, line, Arc::new(Metrics::new().unwrap())).unwrap(), client)
+    }
+
+    #[tokio::test]
+    async fn what_is_heard_first_is_read_first() {
+        for sent in [b"G".to_vec(), b"PUT / HTTP/1.1\r\n\r\n".to_vec(), vec![b'P'; FIRST_BYTES * 2 + 1]] {
+            let (mut guarded, mut client) = connected();
+            client.write_all(&sent).await.unwrap();
+            assert!(guarded.hears_more().await.unwrap());
+            // Once more is no more: nothing is lost.
+            assert!(guarded.hears_more().await.unwrap());
+            client.write_all(b", and more").await.unwrap();
+            drop(client);
+            assert!(!guarded.may_be_http2(), "{sent:?}");
+            let mut read = Vec::new();
+            guarded.read_to_end(&mut read).await.unwrap();
+            assert_eq!(read, [&sent, &b", and more"[..]].concat());
+            assert!(!guarded.hears_more().await.unwrap());
+        }
+    }
+
+    #[tokio::test]
+    async fn the_newer_version_is_known_in_whatever_pieces_it_comes() {
+        let whole = [PREFACE, b"and its first frames"].concat();
+        for at in [1, 2, PREFACE.len() - 1, PREFACE.len(), PREFACE.len() + 1, whole.len()] {
+            let (mut guarded, mut client) = connected();
+            let (first, rest) = whole.split_at(at);
+            client.write_all(first).await.unwrap();
+            assert!(guarded.hears_more().await.unwrap() && guarded.may_be_http2(), "{at}");
+            client.write_all(rest).await.unwrap();
+            drop(client);
+            let mut begins = [0; PREFACE.len()];
+            assert!(guarded.try_peek(&mut begins).await.unwrap());
+            assert_eq!(begins, PREFACE);
+            assert_eq!(guarded.line.room(), Ok(usize::MAX), "{at}: it is multiplexed");
+            let mut read = Vec::new();
+            guarded.read_to_end(&mut read).await.unwrap();
+            assert_eq!(read, whole, "{at}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_only_begins_as_the_newer_version_is_the_older() {
+        let (mut guarded, mut client) = connected();
+        client.write_all(b"PR").await.unwrap();
+        assert!(guarded.hears_more().await.unwrap() && guarded.may_be_http2());
+        client.write_all(b"OPFIND / HTTP/1.1\r\n").await.unwrap();
+        drop(client);
+        let mut begins = [0; PREFACE.len()];
+        assert!(guarded.try_peek(&mut begins).await.unwrap());
+        assert_ne!(begins, PREFACE);
+        let mut read = Vec::new();
+        guarded.read_to_end(&mut read).await.unwrap();
+        assert_eq!(read, b"PROPFIND / HTTP/1.1\r\n");
     }
 }

@@ -6,11 +6,12 @@ use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
-use pingora::apps::{HttpServerOptions, ServerApp};
+use pingora::apps::{HttpPersistentSettings, HttpServerApp as _, HttpServerOptions, ReusedHttpStream, ServerApp};
 use pingora::listeners::tls::Acceptor;
+use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v2::server::H2Options;
 use pingora::protocols::l4::stream::Stream as TcpStream;
-use pingora::protocols::{ALPN, GetSocketDigest as _, IO, Stream};
+use pingora::protocols::{ALPN, GetSocketDigest as _, IO, Ssl as _, Stream};
 use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
 use pingora::server::configuration::ServerConf;
@@ -73,18 +74,50 @@ impl Reception {
         entrance(&self.entrances, local_addr(stream)?)
     }
 
+    /// Serves a connection to its end.
+    ///
+    /// The framework would serve it, too; but it begins a request before there is one, so that every connection that
+    /// rests would have the memory of a request under way.
     async fn serve<S: IO + 'static>(&self, stream: S, limits: ConnectionsConfig, shutdown: &ShutdownWatch) {
         let is_multiplexed = stream.selected_alpn_proto() == Some(ALPN::H2);
         let line = Arc::new(Line::new(limits, is_multiplexed, Instant::now()));
-        match Guarded::new(stream, line, Arc::clone(&self.metrics)) {
-            Ok(guarded) => {
-                let mut next: Option<Stream> = Some(Box::new(guarded));
-                while let Some(stream) = next {
-                    next = self.proxy.process_new(stream, shutdown).await;
-                }
+        let mut guarded = match Guarded::new(stream, line, Arc::clone(&self.metrics)) {
+            Ok(guarded) => Box::new(guarded),
+            Err(error) => return tracing::error!(%error, "a connection could not be guarded"),
+        };
+        // TLS has said which HTTP it is.
+        let (mut is_undecided, mut over) = (guarded.get_ssl_digest().is_none(), shutdown.clone());
+        let mut earlier = None;
+        while is_multiplexed || hears_more(&mut guarded, &mut over).await {
+            if is_multiplexed || (is_undecided && guarded.may_be_http2()) {
+                return drop(self.proxy.process_new(guarded, shutdown).await);
             }
-            Err(error) => tracing::error!(%error, "a connection could not be guarded"),
+            is_undecided = false;
+            let reused = self.begin(guarded, earlier, shutdown).await.map(ReusedHttpStream::consume);
+            let Some((stream, settings)) = reused else { return };
+            let Ok(same) = stream.into_any().downcast() else { return };
+            (guarded, earlier) = (same, Some(settings));
         }
+    }
+
+    /// Begins a request of HTTP/1 as the framework does: the first of its connection, or one after others, which may have
+    /// left settings.
+    fn begin<'a>(
+        &'a self,
+        stream: Stream,
+        earlier: Option<Option<HttpPersistentSettings>>,
+        shutdown: &'a ShutdownWatch,
+    ) -> impl Future<Output = Option<ReusedHttpStream>> + Send + 'a {
+        let mut session = ServerSession::new_http1(stream);
+        match earlier {
+            None if *shutdown.borrow() => session.set_keepalive(None),
+            // How long that is, the line decides.
+            None => session.set_keepalive(Some(60)),
+            Some(settings) => {
+                settings.into_iter().for_each(|settings| settings.apply_to_session(&mut session));
+            }
+        }
+        self.proxy.process_new_http(session, shutdown)
     }
 
     async fn serve_securely(
@@ -127,6 +160,15 @@ impl ServerApp for Reception {
 
     async fn cleanup(&self) {
         ServerApp::cleanup(&*self.proxy).await;
+    }
+}
+
+/// Waits for a connection's next request. False if none comes, or if none may come any more.
+async fn hears_more<S: IO>(guarded: &mut Guarded<S>, over: &mut ShutdownWatch) -> bool {
+    tokio::select! {
+        biased;
+        heard = guarded.hears_more() => heard.unwrap_or(false),
+        _ = over.wait_for(|over| *over) => false,
     }
 }
 
