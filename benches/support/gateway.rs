@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
+use rustix::process::{Pid, Signal};
 use serde_json::Value;
 use tempfile::TempDir;
 use tollgate::clock::unix_seconds;
@@ -15,7 +16,7 @@ use super::cpu::{self, Pinning};
 use super::upstream::Neighbours;
 use super::wire::{Wire, get};
 
-/// How long it may take to start, under an instrument too.
+/// How long it may take to start or to stop, under an instrument too.
 const PATIENCE: Duration = Duration::from_secs(90);
 
 /// A running gateway. It is killed when this is dropped.
@@ -25,6 +26,8 @@ pub(super) struct Gateway {
     folder: TempDir,
     pub(super) addr: SocketAddr,
     admin: SocketAddr,
+    /// How long it took to start.
+    pub(super) ready_after: Duration,
 }
 
 impl Gateway {
@@ -40,9 +43,11 @@ impl Gateway {
         let file = folder.path().join("tollgate.toml");
         fs::write(&file, config(addr, admin, neighbours, tables))?;
         let log = File::create(folder.path().join("log"))?;
+        let started = Instant::now();
         let child = command.arg("run").arg(&file).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn()?;
-        let mut gateway = Self { child, folder, addr, admin };
+        let mut gateway = Self { child, folder, addr, admin, ready_after: Duration::ZERO };
         gateway.wait().await?;
+        gateway.ready_after = started.elapsed();
         Ok(gateway)
     }
 
@@ -54,10 +59,31 @@ impl Gateway {
             {
                 return Ok(());
             }
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
         let log = fs::read_to_string(self.folder.path().join("log"))?;
         Err(format!("the gateway did not start:\n{log}").into())
+    }
+
+    /// Puts another file in the place of its own, with these routes and plans.
+    pub(super) fn rewrite(&self, neighbours: &Neighbours, tables: &str) -> Result<()> {
+        let (new, file) = (self.folder.path().join("new"), self.folder.path().join("tollgate.toml"));
+        fs::write(&new, config(self.addr, self.admin, neighbours, tables))?;
+        Ok(fs::rename(new, file)?)
+    }
+
+    /// Has it close its books and end.
+    pub(super) fn stop(&mut self) -> Result<()> {
+        let pid = Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, Signal::TERM)?;
+        let end = Instant::now() + PATIENCE;
+        while Instant::now() < end {
+            if let Some(status) = self.child.try_wait()? {
+                return if status.success() { Ok(()) } else { Err(format!("the gateway ended with {status}").into()) };
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Err("the gateway did not stop".into())
     }
 
     /// Buys a plan with play money; its key.
@@ -92,13 +118,6 @@ impl Gateway {
     /// The processor time that it has had.
     pub(super) fn time(&self) -> Result<Duration> {
         cpu::time_of(self.pid())
-    }
-
-    /// Asks it to end, and waits until it has.
-    pub(super) fn stop(mut self) -> Result<()> {
-        rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), rustix::process::Signal::INT)?;
-        self.child.wait()?;
-        Ok(())
     }
 }
 
