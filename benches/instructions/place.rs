@@ -99,7 +99,7 @@ impl Running {
     /// Ends it and waits until it has.
     pub(super) fn stop(self) -> Result<()> {
         match self {
-            Self::Gateway(gateway) => gateway.stop(),
+            Self::Gateway(mut gateway) => gateway.stop(),
             Self::Bare(mut process, ..) => {
                 // At SIGTERM, a Pingora waits for five minutes.
                 kill_process(Pid::from_child(&process.0), Signal::INT)?;
