@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -110,6 +111,11 @@ impl Gateway {
         self.child.id()
     }
 
+    /// Where its books are.
+    pub(super) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// The memory that it has now, in bytes.
     pub(super) fn memory(&self) -> Result<u64> {
         cpu::memory_of(self.pid())
@@ -147,6 +153,7 @@ threads = 1
 url = "http://{upstream}"
 [facilitator]
 url = "{facilitator}"
+concurrency = 8192
 [pay_to]
 base = "0x209693Bc6afc0C5328bA36FaF03C514EF312287C"
 {tables}
