@@ -98,8 +98,10 @@ pub fn run(path: &Path, stop: Stop) -> Result<(), StartError> {
     crash::arm();
     let undumped = core_dump::forbid();
     // Money moves on threads of its own: tasks there end when the books are closed, not when connections are.
+    // Two, where there are two processors: on one they would only pass the work to and fro.
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
+        .worker_threads(processors.min(2))
         .thread_name("tollgate-money")
         .enable_all()
         .build()?;

@@ -21,8 +21,9 @@ use super::auth::{Auth, Pass};
 use super::base_url::BaseUrl;
 use crate::outbound::{IDLE_TIMEOUT, Roots, connector, explain};
 
-/// Idle connections kept; more than a busy gateway's concurrent calls would only be closed by the other side.
-const IDLE_MAX: usize = 32;
+/// Idle connections kept: as many as there usually may be calls at a time. Fewer would be closed and opened anew whenever many
+/// payments end together; those that stay idle go after [`IDLE_TIMEOUT`].
+const IDLE_MAX: usize = 1024;
 /// Public facilitators answer with one 308 at most.
 const REDIRECTS_MAX: usize = 3;
 
