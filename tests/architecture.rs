@@ -135,11 +135,12 @@ const PURE: [&str; 7] = ["money", "svm", "x402", "plans", "pricing", "payment", 
 /// The traits, whose implementations beside them do the I/O.
 const PURE_FILES: [&str; 3] = ["facilitator/mod.rs", "chain/mod.rs", "store/mod.rs"];
 
-const IMPURE: [&str; 12] = [
+const IMPURE: [&str; 13] = [
     "tokio",
     "pingora",
     "hyper",
     "sqlx",
+    "rusqlite",
     "rustls",
     "reqwest",
     "fs::",

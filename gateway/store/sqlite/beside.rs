@@ -4,9 +4,8 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
-use sqlx::ConnectOptions as _;
-
-use super::{MIGRATIONS, SqliteStore, lock, options};
+use super::connecting::Opening;
+use super::{MIGRATIONS, SqliteStore, lock};
 use crate::clock::Clock;
 use crate::store::{Retention, StoreError};
 
@@ -25,15 +24,13 @@ impl SqliteStore {
             let none = format!("there is no database at {}; a gateway makes it when it starts", path.display());
             return Err(StoreError::Failed(none));
         }
-        let options = options(path).create_if_missing(false);
-        let mut connection = options.connect().await?;
+        let opening = Opening::of(path);
+        let connection = opening.to_write()?;
         let version: Result<Option<i64>, _> =
-            sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations WHERE success")
-                .fetch_one(&mut connection)
-                .await;
+            connection.query_row("SELECT max(version) FROM _sqlx_migrations WHERE success", [], |row| row.get(0));
         let version = match version {
             Ok(version) => version,
-            Err(sqlx::Error::Database(error)) if error.message().starts_with("no such table") => None,
+            Err(error) if error.to_string().starts_with("no such table") => None,
             Err(error) => return Err(error.into()),
         };
         if version != i64::try_from(MIGRATIONS.len()).ok() {
@@ -43,7 +40,7 @@ impl SqliteStore {
         }
         // Responses are the gateway's own affair.
         let retention = Retention { responses_bytes_max: 0, payments: None, usage: None };
-        Self::start(options, connection, retention, clock, None).await
+        Self::start(opening, retention, clock, None).await
     }
 
     /// Keeps gateways off the file. None if one is running.

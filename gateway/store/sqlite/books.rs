@@ -2,7 +2,8 @@
 
 use async_trait::async_trait;
 use http::StatusCode;
-use sqlx::sqlite::{Sqlite, SqliteConnection, SqliteRow};
+use rusqlite::{Connection, params};
+use sqlx::sqlite::{Sqlite, SqliteRow};
 use sqlx::{QueryBuilder, Row as _, query};
 
 use super::SqliteStore;
@@ -87,14 +88,10 @@ impl SqliteStore {
 }
 
 /// Writes an act down.
-pub(super) async fn note(connection: &mut SqliteConnection, act: &Act) -> Result<(), StoreError> {
-    query("INSERT INTO operator_acts (at, payment_id, act, detail) VALUES (?, ?, ?, ?)")
-        .bind(unix_millis(act.at))
-        .bind(act.payment.as_str())
-        .bind(&act.act)
-        .bind(&act.detail)
-        .execute(connection)
-        .await?;
+pub(super) fn note(connection: &Connection, act: &Act) -> Result<(), StoreError> {
+    let mut noted =
+        connection.prepare_cached("INSERT INTO operator_acts (at, payment_id, act, detail) VALUES (?, ?, ?, ?)")?;
+    noted.execute(params![unix_millis(act.at), act.payment.as_str(), act.act, act.detail])?;
     Ok(())
 }
 

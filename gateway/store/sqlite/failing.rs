@@ -1,5 +1,7 @@
 //! Books that can be read and not written.
 
+use sqlx::sqlite::SqliteConnection;
+
 use super::fixture::{Fixture, payment, receipt, sale};
 use super::*;
 use crate::payment::{Presented, State};
@@ -18,8 +20,8 @@ async fn full() -> (Fixture, SqliteConnection) {
     let fill = sqlx::query("INSERT INTO ballast VALUES (randomblob(?))").bind(BALLAST_BYTES);
     fill.execute(&mut operator).await.unwrap();
     let pages: i64 = sqlx::query_scalar("PRAGMA page_count").fetch_one(&mut operator).await.unwrap();
-    let most = (pages + PAGES_LEFT).to_string();
-    fixture.reopen_with(options(&fixture.path()).pragma("max_page_count", most)).await;
+    let pages_max = Some(pages + PAGES_LEFT);
+    fixture.reopen_with(Opening { pages_max, ..Opening::of(&fixture.path()) }).await;
     (fixture, operator)
 }
 
@@ -82,8 +84,8 @@ async fn a_transaction_that_fails_takes_all_its_writes_with_it() {
         expires_at: fixture.clock.now() + Duration::from_secs(60),
     };
     let (second, third) = (payment(1).id, payment(2).id);
-    let (asking, kept, asking_too) =
-        tokio::join!(store.asking(&second), store.keep(&id, response), store.asking(&third));
+    let writes = async { tokio::join!(store.asking(&second), store.keep(&id, response), store.asking(&third)) };
+    let (asking, kept, asking_too) = fixture.together(writes).await;
     for answer in [asking.map(drop), kept, asking_too.map(drop)] {
         assert!(matches!(answer, Err(StoreError::Failed(_))), "{answer:?}");
     }
@@ -96,7 +98,8 @@ async fn a_transaction_that_fails_takes_all_its_writes_with_it() {
 #[tokio::test]
 async fn nothing_is_claimed_while_somebody_else_keeps_the_file_to_themselves() {
     let mut fixture = Fixture::new().await;
-    fixture.reopen_with(options(&fixture.path()).busy_timeout(Duration::from_millis(1))).await;
+    let busy_timeout = Duration::from_millis(1);
+    fixture.reopen_with(Opening { busy_timeout, ..Opening::of(&fixture.path()) }).await;
     let on_its_way = fixture.on_its_way(&payment(1)).await;
     let mut operator = options(&fixture.path()).connect().await.unwrap();
     let held = operator.begin_with("BEGIN IMMEDIATE").await.unwrap();

@@ -1,7 +1,10 @@
 //! A store in a folder of its own, and payments to put into it.
 
+use std::future::poll_fn;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex};
+use std::task::Poll;
 use std::time::SystemTime;
 
 use tempfile::TempDir;
@@ -14,12 +17,32 @@ use crate::plans::{OnRepurchase, Origin, Plan};
 use crate::pricing::OfferKey;
 use crate::store::Record;
 
-/// A clock that counts how often it is asked. The writer asks once for each transaction.
-pub(super) struct Asked(pub(super) ManualClock, AtomicUsize);
+/// A clock that counts how often it is asked, and can keep whoever asks waiting. The writer asks once for each
+/// transaction, before it begins it.
+pub(super) struct Asked(pub(super) ManualClock, Gate);
+
+#[derive(Default)]
+struct Gate {
+    times: AtomicUsize,
+    closed: Mutex<bool>,
+    opened: Condvar,
+}
+
+impl Gate {
+    fn pass(&self) {
+        self.times.fetch_add(1, Ordering::Relaxed);
+        drop(self.opened.wait_while(self.closed.lock().unwrap(), |closed| *closed).unwrap());
+    }
+
+    fn close(&self, closed: bool) {
+        *self.closed.lock().unwrap() = closed;
+        self.opened.notify_all();
+    }
+}
 
 impl Clock for Asked {
     fn now(&self) -> SystemTime {
-        self.1.fetch_add(1, Ordering::Relaxed);
+        self.1.pass();
         self.0.now()
     }
 }
@@ -33,7 +56,7 @@ pub(super) struct Fixture {
 
 impl Fixture {
     pub(super) async fn new() -> Self {
-        let clock = Arc::new(Asked(ManualClock::at(NOW), AtomicUsize::new(0)));
+        let clock = Arc::new(Asked(ManualClock::at(NOW), Gate::default()));
         let mut fixture = Self { folder: TempDir::new().unwrap(), clock, store: None };
         fixture.reopen().await;
         fixture
@@ -62,10 +85,9 @@ impl Fixture {
     }
 
     /// The same with a writer that connects so.
-    pub(super) async fn reopen_with(&mut self, options: SqliteConnectOptions) {
+    pub(super) async fn reopen_with(&mut self, opening: Opening) {
         self.store = None;
-        let (connection, clock) = (options.connect().await.unwrap(), Arc::clone(&self.clock));
-        let store = SqliteStore::start(options, connection, retention(), clock, None).await;
+        let store = SqliteStore::start(opening, retention(), Arc::<Asked>::clone(&self.clock), None).await;
         self.store = Some(Arc::new(store.unwrap()));
     }
 
@@ -74,7 +96,24 @@ impl Fixture {
     }
 
     pub(super) fn transactions(&self) -> usize {
-        self.clock.1.load(Ordering::Relaxed)
+        self.clock.1.times.load(Ordering::Relaxed)
+    }
+
+    /// Has the writer take these writes as one transaction: while they arrive, it is kept at a write that changes nothing,
+    /// which is a transaction too.
+    pub(super) async fn together<T>(&self, writes: impl Future<Output = T>) -> T {
+        let (store, before) = (Arc::clone(self.store()), self.transactions());
+        self.clock.1.close(true);
+        let first = tokio::spawn(async move { store.asking(&PaymentId::stored("nobody's")).await });
+        while self.transactions() == before {
+            tokio::task::yield_now().await;
+        }
+        let mut writes = std::pin::pin!(writes);
+        let sent = poll_fn(|context| Poll::Ready(writes.as_mut().poll(context).is_pending()));
+        assert!(sent.await, "they wait for the writer");
+        self.clock.1.close(false);
+        assert_eq!(first.await.unwrap(), Ok(false));
+        writes.await
     }
 
     pub(super) async fn claim(&self, presented: &Presented) -> (Claim, Option<Record>) {

@@ -1,17 +1,20 @@
 //! The store in an SQLite file: write-ahead log, every commit synced to the disk.
 //!
 //! Readers have connections of their own; all writes go through one writer, which commits together what arrived
-//! together, so that concurrent payments share one sync of the disk.
+//! together, so that concurrent payments share one sync of the disk. `sqlx` makes the tables and reads them; the writer,
+//! and what is read for each payment, have [connections](connecting) on threads of their own.
 
 mod beside;
 mod books;
 #[cfg(test)]
 mod changing;
+mod connecting;
 #[cfg(test)]
 mod failing;
 #[cfg(test)]
 mod fixture;
 mod holders;
+mod known;
 #[cfg(test)]
 mod model;
 mod moves;
@@ -44,12 +47,12 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use sqlx::error::DatabaseError;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
-};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _, SqlSafeStr as _};
 
 pub use self::beside::Alone;
+use self::connecting::Opening;
+use self::known::Known;
 use self::moves::SettlingRow;
 use self::responses::Responses;
 use self::writer::{Desk, Write, Writer, Written};
@@ -66,6 +69,7 @@ use crate::x402::facilitator::SettleResponse;
 #[derive(Debug)]
 pub struct SqliteStore {
     readers: SqlitePool,
+    known: Known,
     writer: Writer,
     claims: Claims,
     /// Held as long as the store is: claims are in memory, so a second gateway would not see them. None beside a
@@ -84,32 +88,34 @@ impl SqliteStore {
         // Made here, so that nobody else can read the payments in it.
         private(path)?;
         migrate_to(path, MIGRATIONS.len()).await?;
-        let options = options(path);
-        let mut connection = options.connect().await?;
-        units::free_leases(&mut connection, unix_millis(clock.now())).await?;
-        sqlx::query(
+        let opening = Opening::of(path);
+        let mut connection = opening.to_write()?;
+        units::free_leases(&mut connection, unix_millis(clock.now()))?;
+        connection.execute(
             "UPDATE payments SET state = 'unknown', reason = 'the gateway ended while it was settled', ask_at = 0
              WHERE state = 'settling'",
-        )
-        .execute(&mut connection)
-        .await?;
-        Self::start(options, connection, retention, clock, Some(lock)).await
+            [],
+        )?;
+        Self::start(opening, retention, clock, Some(lock)).await
     }
 
     async fn start(
-        options: SqliteConnectOptions,
-        connection: SqliteConnection,
+        opening: Opening,
         retention: Retention,
         clock: Arc<dyn Clock>,
         lock: Option<File>,
     ) -> Result<Self, StoreError> {
-        let options = options.create_if_missing(false);
-        let readers = options.clone().read_only(true);
+        let readers = options(&opening.path).create_if_missing(false).read_only(true);
         let readers = SqlitePoolOptions::new().max_connections(4).connect_with(readers).await?;
-        let writer = Writer::start(Desk { connection, options, responses: Responses::new(retention), clock });
-        Ok(Self { readers, writer, claims: Claims::default(), _lock: lock })
+        let known = Known::start(&opening)?;
+        let connection = opening.to_write()?;
+        let writer = Writer::start(Desk { connection, opening, responses: Responses::new(retention), clock })?;
+        Ok(Self { readers, known, writer, claims: Claims::default(), _lock: lock })
     }
 }
+
+/// How long the operator's commands may keep the file to themselves.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 const MIGRATIONS: [(&str, &str); 7] = [
     ("payments and subscriptions", include_str!("schema/1_payments_and_subscriptions.sql")),
@@ -128,7 +134,7 @@ fn options(path: &Path) -> SqliteConnectOptions {
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
-        .busy_timeout(Duration::from_secs(5))
+        .busy_timeout(BUSY_TIMEOUT)
         .disable_statement_logging()
 }
 
@@ -176,6 +182,9 @@ impl Ledger for SqliteStore {
             Ok(claim) => claim,
             Err(busy) => return Ok(ClaimOutcome::InFlight(busy)),
         };
+        if !self.known.has(id).await? {
+            return Ok(ClaimOutcome::New(claim));
+        }
         Ok(match rows::payment(&self.readers, id).await? {
             Some(record) => ClaimOutcome::Recorded(claim, Box::new(record)),
             None => ClaimOutcome::New(claim),

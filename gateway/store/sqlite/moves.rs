@@ -1,9 +1,9 @@
 //! The moves of a payment, as the database makes them. One that must not happen changes no row, and would be refused
 //! by a trigger besides.
 
-use sqlx::query;
-use sqlx::sqlite::{SqliteConnection, SqliteQueryResult};
+use rusqlite::{Connection, params};
 
+use super::connecting::is_taken;
 use super::rows::to_json;
 use super::sales;
 use crate::clock::unix_millis;
@@ -56,8 +56,8 @@ impl SettlingRow {
 }
 
 /// A new row, or a voided one tried again. Any other is somebody's money already.
-pub(super) async fn settling(connection: &mut SqliteConnection, row: &SettlingRow, now: i64) -> Result<(), StoreError> {
-    let written = query(
+pub(super) fn settling(connection: &Connection, row: &SettlingRow, now: i64) -> Result<(), StoreError> {
+    let mut written = connection.prepare_cached(
         "INSERT INTO payments (id, state, offer, goods, quote, identifier, version, network, chain, asset, amount,
                                pay_to, payer, since, valid_before, request, facilitator, created_at, updated_at)
          VALUES (?1, 'settling', ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?17)
@@ -66,49 +66,46 @@ pub(super) async fn settling(connection: &mut SqliteConnection, row: &SettlingRo
              valid_before = ?14, request = ?15, facilitator = ?16, reason = NULL, transaction_hint = NULL, attempts = 0, ask_at = NULL,
              asked = 0, updated_at = ?17
          WHERE state = 'voided'",
-    )
-    .bind(row.id.as_str())
-    .bind(&row.offer)
-    .bind(&row.goods)
-    .bind(&row.quote)
-    .bind(&row.identifier)
-    .bind(row.version)
-    .bind(&row.network)
-    .bind(&row.chain)
-    .bind(&row.asset)
-    .bind(&row.amount)
-    .bind(&row.pay_to)
-    .bind(&row.payer)
-    .bind(row.since)
-    .bind(row.valid_before)
-    .bind(&row.request)
-    .bind(&row.facilitator)
-    .bind(now);
-    unless_taken(&row.id, written.execute(connection).await)
+    )?;
+    let written = written.execute(params![
+        row.id.as_str(),
+        row.offer,
+        row.goods,
+        row.quote,
+        row.identifier,
+        row.version,
+        row.network,
+        row.chain,
+        row.asset,
+        row.amount,
+        row.pay_to,
+        row.payer,
+        row.since,
+        row.valid_before,
+        row.request,
+        row.facilitator,
+        now,
+    ]);
+    unless_taken(&row.id, written)
 }
 
-pub(super) async fn settled(
-    connection: &mut SqliteConnection,
+pub(super) fn settled(
+    connection: &Connection,
     id: &PaymentId,
     receipt: &str,
     sale: Option<&Sale>,
     now: i64,
 ) -> Result<(), StoreError> {
-    let moved = query(
+    let mut moved = connection.prepare_cached(
         "UPDATE payments SET state = 'settled', receipt = ?, reason = NULL, ask_at = NULL, updated_at = ?
          WHERE id = ? AND state IN ('settling', 'unknown')",
-    )
-    .bind(receipt)
-    .bind(now)
-    .bind(id.as_str());
-    match moved.execute(&mut *connection).await {
-        Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {
-            return Err(StoreError::TransactionTaken(id.clone()));
-        }
-        moved => one(id, &moved?)?,
+    )?;
+    match moved.execute(params![receipt, now, id.as_str()]) {
+        Err(error) if is_taken(&error) => return Err(StoreError::TransactionTaken(id.clone())),
+        moved => one(id, moved?)?,
     }
     match sale {
-        Some(sale) => sales::sell(connection, Some(id), sale, now).await,
+        Some(sale) => sales::sell(connection, Some(id), sale, now),
         None => Ok(()),
     }
 }
@@ -116,66 +113,45 @@ pub(super) async fn settled(
 /// The request stays, with its signature. Who reads the books could put it on the chain until its authorization ends, but
 /// just as long the word that voided it may turn out wrong: then the payment is unknown, and asking for it again takes
 /// the same bytes. After that end the signature is worth nothing to anybody. Where it is settled it is public.
-pub(super) async fn voided(
-    connection: &mut SqliteConnection,
-    id: &PaymentId,
-    reason: &str,
-    now: i64,
-) -> Result<(), StoreError> {
-    let moved = query(
+pub(super) fn voided(connection: &Connection, id: &PaymentId, reason: &str, now: i64) -> Result<(), StoreError> {
+    let mut moved = connection.prepare_cached(
         "UPDATE payments SET state = 'voided', reason = ?, ask_at = NULL, updated_at = ?
          WHERE id = ? AND state IN ('settling', 'unknown')",
-    )
-    .bind(reason)
-    .bind(now)
-    .bind(id.as_str());
-    one(id, &moved.execute(connection).await?)
+    )?;
+    one(id, moved.execute(params![reason, now, id.as_str()])?)
 }
 
-pub(super) async fn unknown(
-    connection: &mut SqliteConnection,
-    id: &PaymentId,
-    doubt: &Doubt,
-    now: i64,
-) -> Result<(), StoreError> {
-    let moved = query(
+pub(super) fn unknown(connection: &Connection, id: &PaymentId, doubt: &Doubt, now: i64) -> Result<(), StoreError> {
+    let mut moved = connection.prepare_cached(
         "UPDATE payments SET state = 'unknown', reason = ?, ask_at = ?, attempts = attempts + 1,
                              transaction_hint = coalesce(?, transaction_hint), updated_at = ?
          WHERE id = ? AND state IN ('settling', 'unknown', 'voided')",
-    )
-    .bind(&doubt.reason)
-    .bind(doubt.ask_at.map(unix_millis))
-    .bind(&doubt.transaction)
-    .bind(now)
-    .bind(id.as_str());
-    unless_taken(id, moved.execute(connection).await)
+    )?;
+    let ask_at = doubt.ask_at.map(unix_millis);
+    unless_taken(id, moved.execute(params![doubt.reason, ask_at, doubt.transaction, now, id.as_str()]))
 }
 
 /// Says whether this is the first time.
-pub(super) async fn asking(connection: &mut SqliteConnection, id: &PaymentId) -> Result<bool, StoreError> {
-    let first = query("UPDATE payments SET asked = 1 WHERE id = ? AND asked = 0").bind(id.as_str());
-    Ok(first.execute(connection).await?.rows_affected() == 1)
+pub(super) fn asking(connection: &Connection, id: &PaymentId) -> Result<bool, StoreError> {
+    let mut first = connection.prepare_cached("UPDATE payments SET asked = 1 WHERE id = ? AND asked = 0")?;
+    Ok(first.execute([id.as_str()])? == 1)
 }
 
 /// Says whether it moved: what is delivered already stays so.
-pub(super) async fn delivered(connection: &mut SqliteConnection, id: &PaymentId, now: i64) -> Result<bool, StoreError> {
-    let moved = query("UPDATE payments SET state = 'delivered', updated_at = ? WHERE id = ? AND state = 'settled'")
-        .bind(now)
-        .bind(id.as_str());
-    Ok(moved.execute(connection).await?.rows_affected() == 1)
+pub(super) fn delivered(connection: &Connection, id: &PaymentId, now: i64) -> Result<bool, StoreError> {
+    let mut moved = connection
+        .prepare_cached("UPDATE payments SET state = 'delivered', updated_at = ? WHERE id = ? AND state = 'settled'")?;
+    Ok(moved.execute(params![now, id.as_str()])? == 1)
 }
 
 /// One row, unless another payment has the payment-identifier.
-fn unless_taken(id: &PaymentId, written: Result<SqliteQueryResult, sqlx::Error>) -> Result<(), StoreError> {
+fn unless_taken(id: &PaymentId, written: rusqlite::Result<usize>) -> Result<(), StoreError> {
     match written {
-        Ok(result) => one(id, &result),
-        Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {
-            Err(StoreError::IdentifierTaken(id.clone()))
-        }
-        Err(error) => Err(error.into()),
+        Err(error) if is_taken(&error) => Err(StoreError::IdentifierTaken(id.clone())),
+        written => one(id, written?),
     }
 }
 
-fn one(id: &PaymentId, result: &SqliteQueryResult) -> Result<(), StoreError> {
-    if result.rows_affected() == 1 { Ok(()) } else { Err(StoreError::Moved(id.clone())) }
+fn one(id: &PaymentId, rows: usize) -> Result<(), StoreError> {
+    if rows == 1 { Ok(()) } else { Err(StoreError::Moved(id.clone())) }
 }

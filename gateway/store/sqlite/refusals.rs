@@ -1,6 +1,7 @@
 //! The database itself refuses what must not happen, whoever asks for it.
 
 use sqlx::AssertSqlSafe;
+use sqlx::sqlite::SqliteConnection;
 
 use super::fixture::{Fixture, key_of, payment, receipt, sale, unread};
 use super::*;

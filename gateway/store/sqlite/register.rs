@@ -1,7 +1,8 @@
 //! Reading the register for the operator. Values are bound, never part of the query's text.
 
 use async_trait::async_trait;
-use sqlx::sqlite::{Sqlite, SqliteConnection, SqliteRow};
+use rusqlite::{Connection, params};
+use sqlx::sqlite::{Sqlite, SqliteRow};
 use sqlx::{QueryBuilder, Row as _, query};
 
 use super::SqliteStore;
@@ -148,15 +149,11 @@ impl SqliteStore {
 }
 
 /// Writes an act down.
-pub(super) async fn note(connection: &mut SqliteConnection, act: &HolderAct) -> Result<(), StoreError> {
-    query("INSERT INTO holder_acts (at, holder_id, key_id, act, detail) VALUES (?, ?, ?, ?, ?)")
-        .bind(unix_millis(act.at))
-        .bind(act.holder.as_str())
-        .bind(act.key.as_ref().map(KeyId::as_str))
-        .bind(&act.act)
-        .bind(&act.detail)
-        .execute(connection)
-        .await?;
+pub(super) fn note(connection: &Connection, act: &HolderAct) -> Result<(), StoreError> {
+    let mut noted = connection
+        .prepare_cached("INSERT INTO holder_acts (at, holder_id, key_id, act, detail) VALUES (?, ?, ?, ?, ?)")?;
+    let key = act.key.as_ref().map(KeyId::as_str);
+    noted.execute(params![unix_millis(act.at), act.holder.as_str(), key, act.act, act.detail])?;
     Ok(())
 }
 

@@ -1,7 +1,6 @@
 //! Stored responses, bounded in bytes, and the end of what is old.
 
-use sqlx::sqlite::SqliteConnection;
-use sqlx::{query, query_as, query_scalar};
+use rusqlite::{Connection, params};
 
 use super::rows::to_json;
 use super::units;
@@ -30,9 +29,9 @@ impl Responses {
     }
 
     /// Keeps a response; older ones make room for it. One that alone is too large is not kept.
-    pub(super) async fn keep(
+    pub(super) fn keep(
         &mut self,
-        connection: &mut SqliteConnection,
+        connection: &Connection,
         id: &PaymentId,
         response: &StoredResponse,
     ) -> Result<(), StoreError> {
@@ -42,72 +41,67 @@ impl Responses {
         if size > room {
             return Ok(());
         }
-        let earlier = query("DELETE FROM responses WHERE payment_id = ?").bind(id.as_str());
-        if earlier.execute(&mut *connection).await?.rows_affected() > 0 {
+        let mut earlier = connection.prepare_cached("DELETE FROM responses WHERE payment_id = ?")?;
+        if earlier.execute([id.as_str()])? > 0 {
             self.bytes = None;
         }
-        let mut bytes = self.count(connection).await?;
+        let mut bytes = self.count(connection)?;
         while bytes.saturating_add(size) > room {
-            match evict(connection).await? {
+            match evict(connection)? {
                 0 => break,
                 freed => bytes = bytes.saturating_sub(freed),
             }
         }
-        query("INSERT INTO responses (payment_id, status, headers, body, expires_at) VALUES (?, ?, ?, ?, ?)")
-            .bind(id.as_str())
-            .bind(response.status.as_u16())
-            .bind(headers)
-            .bind(response.body.as_ref())
-            .bind(unix_millis(response.expires_at))
-            .execute(connection)
-            .await?;
+        let mut kept = connection.prepare_cached(
+            "INSERT INTO responses (payment_id, status, headers, body, expires_at) VALUES (?, ?, ?, ?, ?)",
+        )?;
+        let (status, expires_at) = (response.status.as_u16(), unix_millis(response.expires_at));
+        kept.execute(params![id.as_str(), status, headers, response.body.as_ref(), expires_at])?;
         self.bytes = Some(bytes.saturating_add(size));
         Ok(())
     }
 
     /// Ends what is over: responses after their time, payments after the retention if nothing can come of them.
-    pub(super) async fn sweep(&mut self, connection: &mut SqliteConnection, now: i64) -> Result<Swept, StoreError> {
+    pub(super) fn sweep(&mut self, connection: &Connection, now: i64) -> Result<Swept, StoreError> {
         self.bytes = None;
-        units::forget(connection, self.retention.usage, now).await?;
-        let responses =
-            query("DELETE FROM responses WHERE rowid IN (SELECT rowid FROM responses WHERE expires_at <= ? LIMIT ?)")
-                .bind(now)
-                .bind(ROWS_MAX);
-        let responses = responses.execute(&mut *connection).await?.rows_affected();
+        units::forget(connection, self.retention.usage, now)?;
+        let responses = connection.execute(
+            "DELETE FROM responses WHERE rowid IN (SELECT rowid FROM responses WHERE expires_at <= ? LIMIT ?)",
+            [now, ROWS_MAX],
+        )?;
+        let responses = u64::try_from(responses).unwrap_or(u64::MAX);
         let Some(keep) = self.retention.payments else { return Ok(Swept { responses, payments: 0 }) };
         let before = now.saturating_sub(i64::try_from(keep.as_millis()).unwrap_or(i64::MAX));
         // An authorization that can still be settled is kept: its identity is what stops a second use.
-        let payments = query(
+        let payments = connection.execute(
             "DELETE FROM payments WHERE id IN (
                  SELECT id FROM payments WHERE state IN ('delivered', 'voided') AND updated_at <= ?1
                     AND (valid_before = ?2 OR valid_before <= ?3) LIMIT ?4)",
-        )
-        .bind(before)
-        .bind(i64::MAX)
-        .bind(now / 1000)
-        .bind(ROWS_MAX);
-        let payments = payments.execute(connection).await?.rows_affected();
+            [before, i64::MAX, now / 1000, ROWS_MAX],
+        )?;
+        let payments = u64::try_from(payments).unwrap_or(u64::MAX);
         Ok(Swept { responses, payments })
     }
 
-    async fn count(&mut self, connection: &mut SqliteConnection) -> Result<i64, StoreError> {
+    fn count(&mut self, connection: &Connection) -> Result<i64, StoreError> {
         if let Some(bytes) = self.bytes {
             return Ok(bytes);
         }
         let sum = "SELECT coalesce(sum(length(CAST(headers AS BLOB)) + length(body)), 0) FROM responses";
-        Ok(query_scalar(sum).fetch_one(connection).await?)
+        Ok(connection.query_row(sum, [], |row| row.get(0))?)
     }
 }
 
 /// Lets the oldest go; says how many bytes that frees.
-async fn evict(connection: &mut SqliteConnection) -> Result<i64, StoreError> {
-    let oldest: Vec<(i64, i64)> = query_as(
+fn evict(connection: &Connection) -> Result<i64, StoreError> {
+    let mut oldest = connection.prepare_cached(
         "SELECT rowid, length(CAST(headers AS BLOB)) + length(body) FROM responses ORDER BY expires_at LIMIT 16",
-    )
-    .fetch_all(&mut *connection)
-    .await?;
+    )?;
+    let oldest = oldest.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let oldest: Vec<(i64, i64)> = oldest.collect::<Result<_, _>>()?;
+    let mut gone = connection.prepare_cached("DELETE FROM responses WHERE rowid = ?")?;
     for (row, _) in &oldest {
-        query("DELETE FROM responses WHERE rowid = ?").bind(row).execute(&mut *connection).await?;
+        gone.execute([row])?;
     }
     Ok(oldest.iter().map(|(_, bytes)| bytes).sum())
 }

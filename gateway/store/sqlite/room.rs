@@ -1,7 +1,6 @@
 //! Whether there is room for more, tried with a write of the size that is to come.
 
-use sqlx::sqlite::SqliteConnection;
-use sqlx::{Connection as _, query};
+use rusqlite::{Connection, TransactionBehavior};
 
 use crate::store::StoreError;
 
@@ -12,12 +11,10 @@ const ROOM_BYTES: i64 = 1024 * 1024;
 ///
 /// Random bytes, since a file system may keep zeros in no room at all. In two transactions: what is deleted in the
 /// transaction that wrote it never comes to the disk. The table may be there from a try that broke off in between.
-pub(super) async fn make(connection: &mut SqliteConnection) -> Result<(), StoreError> {
-    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-    query("DROP TABLE IF EXISTS room").execute(&mut *transaction).await?;
-    query("CREATE TABLE room (bytes BLOB)").execute(&mut *transaction).await?;
-    query("INSERT INTO room VALUES (randomblob(?))").bind(ROOM_BYTES).execute(&mut *transaction).await?;
-    transaction.commit().await?;
-    query("DROP TABLE room").execute(connection).await?;
-    Ok(())
+pub(super) fn make(connection: &mut Connection) -> Result<(), StoreError> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    transaction.execute_batch("DROP TABLE IF EXISTS room; CREATE TABLE room (bytes BLOB)")?;
+    transaction.execute("INSERT INTO room VALUES (randomblob(?))", [ROOM_BYTES])?;
+    transaction.commit()?;
+    connection.execute_batch("DROP TABLE room").map_err(Into::into)
 }

@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use sqlx::Connection as _;
-use sqlx::sqlite::SqliteConnection;
-use sqlx::{query, query_as, query_scalar};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::sales;
 use crate::plans::{HolderId, SubscriptionId, Units};
@@ -13,106 +11,79 @@ use crate::store::{StoreError, Usage};
 /// Days are counted in UTC.
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
-pub(super) async fn lease(
-    connection: &mut SqliteConnection,
-    id: &SubscriptionId,
-    want: Units,
-) -> Result<Units, StoreError> {
-    let granted: Option<i64> = query_scalar(
+pub(super) fn lease(connection: &Connection, id: &SubscriptionId, want: Units) -> Result<Units, StoreError> {
+    let mut free = connection.prepare_cached(
         "SELECT max(0, min(?, units - used - leased)) FROM subscriptions WHERE id = ? AND units IS NOT NULL
                 AND replaced_by IS NULL",
-    )
-    .bind(want.stored())
-    .bind(id.as_str())
-    .fetch_optional(&mut *connection)
-    .await?;
+    )?;
+    let granted: Option<i64> = free.query_row(params![want.stored(), id.as_str()], |row| row.get(0)).optional()?;
     let granted = granted.unwrap_or(0);
     if granted == 0 {
         return Ok(Units::ZERO);
     }
-    query("UPDATE subscriptions SET leased = leased + ? WHERE id = ?")
-        .bind(granted)
-        .bind(id.as_str())
-        .execute(connection)
-        .await?;
+    let mut leased = connection.prepare_cached("UPDATE subscriptions SET leased = leased + ? WHERE id = ?")?;
+    leased.execute(params![granted, id.as_str()])?;
     Ok(Units::from_stored(granted))
 }
 
-pub(super) async fn report(connection: &mut SqliteConnection, usages: &[Usage], now: i64) -> Result<(), StoreError> {
+pub(super) fn report(connection: &Connection, usages: &[Usage], now: i64) -> Result<(), StoreError> {
+    let mut used = connection.prepare_cached(
+        "UPDATE subscriptions SET used = used + ?1, leased = max(0, leased - ?1 - ?2) WHERE id = ?3
+         RETURNING replaced_by",
+    )?;
     for usage in usages {
         let (spent, returned) = (usage.spent.stored(), usage.returned.stored());
-        let replaced_by: Option<String> = query_scalar(
-            "UPDATE subscriptions SET used = used + ?1, leased = max(0, leased - ?1 - ?2) WHERE id = ?3
-             RETURNING replaced_by",
-        )
-        .bind(spent)
-        .bind(returned)
-        .bind(usage.subscription.as_str())
-        .fetch_optional(&mut *connection)
-        .await?
-        .flatten();
+        let used = used.query_row(params![spent, returned, usage.subscription.as_str()], |row| row.get(0));
+        let replaced_by: Option<String> = used.optional()?.flatten();
         if returned > 0 {
-            hand_on(connection, replaced_by, returned, now).await?;
+            hand_on(connection, replaced_by, returned, now)?;
         }
-        count(connection, usage, now.div_euclid(DAY_MS)).await?;
+        count(connection, usage, now.div_euclid(DAY_MS))?;
     }
     Ok(())
 }
 
 /// Frees what a gateway that is no more had set aside and not spent.
-pub(super) async fn free_leases(connection: &mut SqliteConnection, now: i64) -> Result<(), StoreError> {
-    let mut transaction = connection.begin().await?;
-    let leased: Vec<(Option<String>, i64)> =
-        query_as("SELECT replaced_by, leased FROM subscriptions WHERE leased > 0").fetch_all(&mut *transaction).await?;
-    query("UPDATE subscriptions SET leased = 0 WHERE leased > 0").execute(&mut *transaction).await?;
+pub(super) fn free_leases(connection: &mut Connection, now: i64) -> Result<(), StoreError> {
+    let transaction = connection.transaction()?;
+    let leased: Vec<(Option<String>, i64)> = {
+        let mut leased = transaction.prepare("SELECT replaced_by, leased FROM subscriptions WHERE leased > 0")?;
+        leased.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?
+    };
+    transaction.execute("UPDATE subscriptions SET leased = 0 WHERE leased > 0", [])?;
     for (replaced_by, units) in leased {
-        hand_on(&mut transaction, replaced_by, units, now).await?;
+        hand_on(&transaction, replaced_by, units, now)?;
     }
-    transaction.commit().await.map_err(Into::into)
+    transaction.commit().map_err(Into::into)
 }
 
 /// Units that come back to a subscription which another one extends by now are that one's: when it took over what was
 /// left, these were set aside.
-async fn hand_on(
-    connection: &mut SqliteConnection,
-    mut next: Option<String>,
-    units: i64,
-    now: i64,
-) -> Result<(), StoreError> {
+fn hand_on(connection: &Connection, mut next: Option<String>, units: i64, now: i64) -> Result<(), StoreError> {
+    let mut standing =
+        connection.prepare_cached("SELECT extends, replaced_by, holder_id FROM subscriptions WHERE id = ?")?;
     while let Some(id) = next {
-        let row: Option<(bool, Option<String>, String)> =
-            query_as("SELECT extends, replaced_by, holder_id FROM subscriptions WHERE id = ?")
-                .bind(&id)
-                .fetch_optional(&mut *connection)
-                .await?;
+        let row = standing.query_row([&id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
+        let row: Option<(bool, Option<String>, String)> = row.optional()?;
         let Some((true, replaced_by, holder)) = row else { return Ok(()) };
         if replaced_by.is_none() {
-            query("UPDATE subscriptions SET units = units + ? WHERE id = ?")
-                .bind(units)
-                .bind(&id)
-                .execute(&mut *connection)
-                .await?;
-            return sales::changed(connection, &HolderId::new(&holder), now).await;
+            let mut more = connection.prepare_cached("UPDATE subscriptions SET units = units + ? WHERE id = ?")?;
+            more.execute(params![units, id])?;
+            return sales::changed(connection, &HolderId::new(&holder), now);
         }
         next = replaced_by;
     }
     Ok(())
 }
 
-async fn count(connection: &mut SqliteConnection, usage: &Usage, day: i64) -> Result<(), StoreError> {
+fn count(connection: &Connection, usage: &Usage, day: i64) -> Result<(), StoreError> {
+    let mut counted = connection.prepare_cached(
+        "INSERT INTO usage (day, holder_id, credential, route, calls, units) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+         ON CONFLICT (day, holder_id, credential, route) DO UPDATE SET calls = calls + ?5, units = units + ?6",
+    )?;
     for calls in &usage.calls {
-        query(
-            "INSERT INTO usage (day, holder_id, credential, route, calls, units) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-             ON CONFLICT (day, holder_id, credential, route) DO UPDATE SET calls = calls + ?5, units = units + ?6",
-        )
-        .bind(day)
-        .bind(usage.holder.as_str())
-        .bind(&*calls.credential)
-        .bind(&*calls.route)
-        .bind(i64::try_from(calls.calls).unwrap_or(i64::MAX))
-        .bind(calls.units.stored())
-        .execute(&mut *connection)
-        .await?;
+        let (number, units) = (i64::try_from(calls.calls).unwrap_or(i64::MAX), calls.units.stored());
+        counted.execute(params![day, usage.holder.as_str(), &*calls.credential, &*calls.route, number, units])?;
     }
     Ok(())
 }
@@ -123,25 +94,17 @@ const CHANGES_KEPT_MS: i64 = 60 * 60 * 1000;
 const ROWS_MAX: i64 = 10_000;
 
 /// Lets go of what nobody asks for any more.
-pub(super) async fn forget(
-    connection: &mut SqliteConnection,
-    usage: Option<Duration>,
-    now: i64,
-) -> Result<(), StoreError> {
-    query("DELETE FROM changes WHERE number IN (SELECT number FROM changes WHERE at <= ? ORDER BY number LIMIT ?)")
-        .bind(now.saturating_sub(CHANGES_KEPT_MS))
-        .bind(ROWS_MAX)
-        .execute(&mut *connection)
-        .await?;
+pub(super) fn forget(connection: &Connection, usage: Option<Duration>, now: i64) -> Result<(), StoreError> {
+    connection.execute(
+        "DELETE FROM changes WHERE number IN (SELECT number FROM changes WHERE at <= ? ORDER BY number LIMIT ?)",
+        [now.saturating_sub(CHANGES_KEPT_MS), ROWS_MAX],
+    )?;
     let Some(keep) = usage else { return Ok(()) };
     let before = now.saturating_sub(i64::try_from(keep.as_millis()).unwrap_or(i64::MAX)).div_euclid(DAY_MS);
-    query(
+    connection.execute(
         "DELETE FROM usage WHERE (day, holder_id, credential, route) IN
              (SELECT day, holder_id, credential, route FROM usage WHERE day < ? LIMIT ?)",
-    )
-    .bind(before)
-    .bind(ROWS_MAX)
-    .execute(connection)
-    .await?;
+        [before, ROWS_MAX],
+    )?;
     Ok(())
 }

@@ -1,18 +1,22 @@
 //! The one writer. It takes what has arrived, makes one transaction of it, and answers after the commit.
 //!
+//! It has a thread of its own, on which it waits for the disk: a statement is a call there, and no question to somebody
+//! else.
+//!
 //! A transaction that fails (a full disk) says that the next one would fail too. Until a write of some size has gone
 //! well again, the writer is known as failing, so that nobody begins what could not be written down.
 
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use sqlx::{ConnectOptions as _, Connection as _};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
+use super::connecting::Opening;
 use super::responses::Responses;
 use super::{books, moves, register, room, sales, units};
 use crate::clock::{Clock, unix_millis};
@@ -27,7 +31,7 @@ const BATCH_MAX: usize = 1024;
 /// How often it is tried whether a failing store can be written again.
 const TRY_EVERY: Duration = Duration::from_secs(1);
 
-/// The way to the writer. The task ends when the last handle is gone.
+/// The way to the writer. Its thread ends when the last handle is gone.
 #[derive(Debug, Clone)]
 pub(super) struct Writer {
     jobs: mpsc::Sender<Job>,
@@ -73,19 +77,22 @@ struct Job {
 
 /// The writer's own: its connection, and what it has to know between transactions.
 pub(super) struct Desk {
-    pub(super) connection: SqliteConnection,
+    pub(super) connection: Connection,
     /// For the next connection, after one that failed.
-    pub(super) options: SqliteConnectOptions,
+    pub(super) opening: Opening,
     pub(super) responses: Responses,
     pub(super) clock: Arc<dyn Clock>,
 }
 
 impl Writer {
-    pub(super) fn start(desk: Desk) -> Self {
+    /// Starts it. The current runtime has the clock by which it tries again.
+    pub(super) fn start(desk: Desk) -> Result<Self, StoreError> {
         let (jobs, waiting) = mpsc::channel(BATCH_MAX);
         let (failing, health) = watch::channel(Ok(()));
-        tokio::spawn(run(desk, waiting, failing));
-        Self { jobs, health }
+        let (runtime, thread) = (Handle::current(), thread::Builder::new().name("tollgate-books".to_owned()));
+        let started = thread.spawn(move || runtime.block_on(run(desk, waiting, failing)));
+        started.map_err(|error| StoreError::Failed(error.to_string()))?;
+        Ok(Self { jobs, health })
     }
 
     /// Writes, and waits until the disk has it.
@@ -119,7 +126,7 @@ async fn run(mut desk: Desk, mut waiting: mpsc::Receiver<Job>, health: watch::Se
         tokio::select! {
             count = waiting.recv_many(&mut batch, BATCH_MAX) => if count == 0 { return },
             () = tokio::time::sleep_until(try_at), if failing => {
-                if desk.try_room().await.is_ok() {
+                if desk.try_room().is_ok() {
                     tracing::info!("the store can be written again");
                     health.send_modify(|health| *health = Ok(()));
                 }
@@ -128,7 +135,7 @@ async fn run(mut desk: Desk, mut waiting: mpsc::Receiver<Job>, health: watch::Se
             }
         }
         // There is no other writer: one that ended by a panic would end all sales until the next start.
-        let committed = AssertUnwindSafe(commit(&mut desk, &batch)).catch_unwind().await;
+        let committed = catch_unwind(AssertUnwindSafe(|| commit(&mut desk, &batch)));
         match committed.unwrap_or_else(|_| Err(StoreError::Failed("a write panicked".to_owned()))) {
             Ok(answers) => {
                 for (job, answer) in batch.drain(..).zip(answers) {
@@ -143,7 +150,7 @@ async fn run(mut desk: Desk, mut waiting: mpsc::Receiver<Job>, health: watch::Se
                 }
                 // Before anybody is told, so that whoever asks next is refused.
                 health.send_modify(|health| *health = Err(error.clone()));
-                desk.begin_anew().await;
+                desk.begin_anew();
                 for job in batch.drain(..) {
                     let _ = job.done.send(Err(error.clone()));
                 }
@@ -153,20 +160,20 @@ async fn run(mut desk: Desk, mut waiting: mpsc::Receiver<Job>, health: watch::Se
 }
 
 impl Desk {
-    /// Takes another connection after a failure: where SQLite itself has rolled back, `sqlx` believes that the
-    /// transaction is still open, and would never begin another one.
-    async fn begin_anew(&mut self) {
+    /// Takes another connection after a failure: a transaction that could not be rolled back would keep the next from
+    /// being begun.
+    fn begin_anew(&mut self) {
         self.responses.forget_count();
-        if let Ok(connection) = self.options.connect().await {
+        if let Ok(connection) = self.opening.to_write() {
             self.connection = connection;
         }
     }
 
     /// Whether there is room for what is to come.
-    async fn try_room(&mut self) -> Result<(), StoreError> {
-        let tried = room::make(&mut self.connection).await;
+    fn try_room(&mut self) -> Result<(), StoreError> {
+        let tried = room::make(&mut self.connection);
         if tried.is_err() {
-            self.begin_anew().await;
+            self.begin_anew();
         }
         tried
     }
@@ -175,87 +182,89 @@ impl Desk {
 /// One transaction. A write of several statements is a savepoint, so that one that is refused leaves nothing behind
 /// and takes nobody with it. One that fails takes all: SQLite may have rolled everything back, and each write after it
 /// would be a transaction of its own.
-async fn commit(desk: &mut Desk, batch: &[Job]) -> Result<Vec<Result<Written, StoreError>>, StoreError> {
+fn commit(desk: &mut Desk, batch: &[Job]) -> Result<Vec<Result<Written, StoreError>>, StoreError> {
     let now = unix_millis(desk.clock.now());
-    let mut transaction = desk.connection.begin_with("BEGIN IMMEDIATE").await?;
+    let mut transaction = desk.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let mut answers = Vec::with_capacity(batch.len());
     for job in batch {
-        let answer = apply_whole(&mut transaction, &mut desk.responses, &job.write, now).await;
+        let answer = apply_whole(&mut transaction, &mut desk.responses, &job.write, now);
         match answer {
             Err(StoreError::Failed(_)) => return answer.map(|_| answers),
             answer => answers.push(answer),
         }
     }
     crash_point!("writer.committing");
-    transaction.commit().await?;
+    transaction.commit()?;
     crash_point!("writer.committed");
     Ok(answers)
 }
 
-async fn apply_whole(
-    connection: &mut SqliteConnection,
+fn apply_whole(
+    transaction: &mut Transaction<'_>,
     responses: &mut Responses,
     write: &Write,
     now: i64,
 ) -> Result<Written, StoreError> {
-    let several = matches!(
-        write,
-        Write::Settled { sale: Some(_), .. }
-            | Write::Report { .. }
-            | Write::Grant(_)
-            | Write::Issue { .. }
-            | Write::Revoke { .. }
-            | Write::Link { .. }
-            | Write::Delivered { response: Some(_), .. }
-            | Write::Keep { .. }
-            | Write::Sweep
-    );
-    if !several {
-        return apply(connection, responses, write, now).await;
+    if !write.is_several() {
+        return apply(transaction, responses, write, now);
     }
-    let mut savepoint = connection.begin().await?;
-    match apply(&mut savepoint, responses, write, now).await {
-        Ok(written) => savepoint.commit().await.map(|()| written).map_err(Into::into),
+    let savepoint = transaction.savepoint()?;
+    match apply(&savepoint, responses, write, now) {
+        Ok(written) => savepoint.commit().map(|()| written).map_err(Into::into),
         Err(error) => {
             responses.forget_count();
-            savepoint.rollback().await.map_err(Into::into).and(Err(error))
+            // Dropped or finished without a commit, it is rolled back.
+            savepoint.finish().map_err(Into::into).and(Err(error))
         }
     }
 }
 
-async fn apply(
-    connection: &mut SqliteConnection,
-    responses: &mut Responses,
-    write: &Write,
-    now: i64,
-) -> Result<Written, StoreError> {
+impl Write {
+    /// Whether it is more than one statement.
+    fn is_several(&self) -> bool {
+        matches!(
+            self,
+            Self::Settled { sale: Some(_), .. }
+                | Self::Report { .. }
+                | Self::Grant(_)
+                | Self::Issue { .. }
+                | Self::Revoke { .. }
+                | Self::Link { .. }
+                | Self::Delivered { response: Some(_), .. }
+                | Self::Keep { .. }
+                | Self::Sweep
+        )
+    }
+}
+
+fn apply(connection: &Connection, responses: &mut Responses, write: &Write, now: i64) -> Result<Written, StoreError> {
     match write {
-        Write::Settling(row) => moves::settling(connection, row, now).await?,
-        Write::Settled { id, receipt, sale } => moves::settled(connection, id, receipt, sale.as_deref(), now).await?,
-        Write::Voided { id, reason } => moves::voided(connection, id, reason, now).await?,
-        Write::Unknown { id, doubt } => moves::unknown(connection, id, doubt, now).await?,
+        Write::Settling(row) => moves::settling(connection, row, now)?,
+        Write::Settled { id, receipt, sale } => moves::settled(connection, id, receipt, sale.as_deref(), now)?,
+        Write::Voided { id, reason } => moves::voided(connection, id, reason, now)?,
+        Write::Unknown { id, doubt } => moves::unknown(connection, id, doubt, now)?,
         Write::Delivered { id, response } => {
-            let moved = moves::delivered(connection, id, now).await?;
+            let moved = moves::delivered(connection, id, now)?;
             if let Some(response) = response.as_deref().filter(|_| moved) {
-                responses.keep(connection, id, response).await?;
+                responses.keep(connection, id, response)?;
             }
         }
-        Write::Asking { id } if moves::asking(connection, id).await? => return Ok(Written::First),
+        Write::Asking { id } if moves::asking(connection, id)? => return Ok(Written::First),
         Write::Asking { .. } => {}
-        Write::Keep { id, response } => responses.keep(connection, id, response).await?,
-        Write::Lease { id, want } => return units::lease(connection, id, *want).await.map(Written::Leased),
-        Write::Report { usages } => units::report(connection, usages, now).await?,
-        Write::Grant(sale) => sales::sell(connection, None, sale, now).await?,
+        Write::Keep { id, response } => responses.keep(connection, id, response)?,
+        Write::Lease { id, want } => return units::lease(connection, id, *want).map(Written::Leased),
+        Write::Report { usages } => units::report(connection, usages, now)?,
+        Write::Grant(sale) => sales::sell(connection, None, sale, now)?,
         Write::Issue { key, replaces, keys_max } => {
-            sales::issue(connection, key, replaces.as_ref(), *keys_max, now).await?;
+            sales::issue(connection, key, replaces.as_ref(), *keys_max, now)?;
         }
-        Write::Revoke { holder, key } => sales::revoke(connection, holder, key, now).await?,
+        Write::Revoke { holder, key } => sales::revoke(connection, holder, key, now)?,
         Write::Link { holder, address } => {
-            return sales::link(connection, holder, address, now).await.map(Written::Linked);
+            return sales::link(connection, holder, address, now).map(Written::Linked);
         }
-        Write::Note(act) => books::note(connection, act).await?,
-        Write::NoteHolder(act) => register::note(connection, act).await?,
-        Write::Sweep => return responses.sweep(connection, now).await.map(Written::Swept),
+        Write::Note(act) => books::note(connection, act)?,
+        Write::NoteHolder(act) => register::note(connection, act)?,
+        Write::Sweep => return responses.sweep(connection, now).map(Written::Swept),
     }
     Ok(Written::Done)
 }
