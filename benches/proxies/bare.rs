@@ -62,7 +62,7 @@ pub(super) fn serve_as_told(arguments: &[&str]) -> Result<()> {
 
 /// Serves until it is killed: what comes to `passing` goes to the upstream, what comes to `answering` is answered with
 /// the status 402, one header of `header_bytes`, and `body_bytes`.
-pub(super) fn serve(
+fn serve(
     passing: SocketAddr,
     answering: SocketAddr,
     upstream: SocketAddr,
