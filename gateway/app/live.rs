@@ -1,6 +1,6 @@
 //! What requests are served by, kept up to date: reloads of the file, and what the facilitator says it settles.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -57,7 +57,7 @@ impl Keeper {
         door.prepare(&config.payers)?;
         watcher.also(&config.payers.files);
         let market = market(&config, prices, &collectors, &door);
-        let upstreams = upstreams(&config, &HashMap::new()).await;
+        let upstreams = upstreams(&config, &BTreeMap::new()).await;
         let live = Arc::new(ArcSwap::from_pointee(snapshot(&config, market, upstreams)));
         let (started, config) = (config.settings(), Arc::new(config));
         let path = path.to_owned();
@@ -169,7 +169,7 @@ impl Keeper {
     }
 }
 
-fn snapshot(config: &Config, market: Arc<Market>, upstreams: HashMap<Arc<str>, Arc<Upstream>>) -> Snapshot {
+fn snapshot(config: &Config, market: Arc<Market>, upstreams: BTreeMap<Arc<str>, Arc<Upstream>>) -> Snapshot {
     let (key_headers, key_query) = (config.keys.headers.clone(), config.keys.query.clone());
     let admin_token = config.server.admin_token.clone();
     let set = config.upstreams.values().flat_map(|upstream| &upstream.headers);
@@ -249,8 +249,8 @@ fn hinted(config: &Config) -> Vec<Network> {
 }
 
 /// Upstreams of a configuration; those that did not change are kept, with their connections.
-async fn upstreams(config: &Config, earlier: &HashMap<Arc<str>, Arc<Upstream>>) -> HashMap<Arc<str>, Arc<Upstream>> {
-    let mut upstreams = HashMap::new();
+async fn upstreams(config: &Config, earlier: &BTreeMap<Arc<str>, Arc<Upstream>>) -> BTreeMap<Arc<str>, Arc<Upstream>> {
+    let mut upstreams = BTreeMap::new();
     for (name, settings) in &config.upstreams {
         let upstream = match earlier.get(name).filter(|earlier| earlier.config() == settings) {
             Some(earlier) => Arc::clone(earlier),

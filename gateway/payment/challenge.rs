@@ -203,7 +203,8 @@ fn push_all<'t>(text: &mut String, parts: impl IntoIterator<Item = &'t str>) {
 
 /// Writes a text as JSON. Nearly all have nothing in them that JSON writes in another way.
 fn push_json(to: &mut String, text: &str) {
-    if text.bytes().any(|b| b < b' ' || b == b'"' || b == b'\\') {
+    // Without a way out on the first, which is quicker.
+    if text.bytes().fold(false, |odd, b| odd | (b < b' ') | (b == b'"') | (b == b'\\')) {
         to.push_str(&json(text));
     } else {
         push_all(to, ["\"", text, "\""]);

@@ -25,7 +25,7 @@ pub(super) fn check_joined(
     is_imported: impl Fn(&str) -> bool,
     is_ours: impl Fn(&str) -> bool,
 ) -> Result<(), BadRequest> {
-    for header in key_headers.iter().chain([&AUTHORIZATION]) {
+    for header in key_headers.iter().chain([&AUTHORIZATION]).filter(|header| headers.contains_key(*header)) {
         let lines = || headers.get_all(header).iter().map(HeaderValue::as_bytes);
         let is_one = |line: &[u8]| !line.contains(&b',') || is_imported(bare(line));
         let several = lines().nth(1).is_some() || lines().next().is_some_and(|line| !is_one(line));

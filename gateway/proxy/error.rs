@@ -116,9 +116,8 @@ impl Wording<'_> {
         };
         let challenge = match wanted.offer {
             Some(offer) => {
-                let mut random = [0; 8];
-                getrandom::fill(&mut random).expect("the operating system gives random bytes");
-                Challenge::of_offer(offer, request, self.quotes, random)
+                // Of a generator of this thread's own, which the operating system seeds.
+                Challenge::of_offer(offer, request, self.quotes, rand::random())
             }
             None => Challenge::of_plans(request),
         };

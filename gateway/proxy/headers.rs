@@ -174,6 +174,8 @@ pub(super) fn change(response: &mut ResponseHeader, with: impl FnOnce(&mut Heade
     let reason = reason.map(str::to_owned);
     let blank = http::Response::new(()).into_parts().0;
     let mut parts: response::Parts = std::mem::replace(response, blank.into()).into();
+    // As many as are set on an answer to a key.
+    parts.headers.reserve(8);
     with(&mut parts.headers);
     *response = parts.into();
     if reason.is_some() { response.set_reason_phrase(reason.as_deref()) } else { Ok(()) }

@@ -46,7 +46,7 @@ mod upstream;
 mod withheld;
 mod wording;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -82,7 +82,7 @@ pub struct Snapshot {
     /// Prices and the facilitator.
     pub market: Arc<Market>,
     /// Upstreams by name.
-    pub upstreams: HashMap<Arc<str>, Arc<Upstream>>,
+    pub upstreams: BTreeMap<Arc<str>, Arc<Upstream>>,
     /// Headers that may carry an API key.
     pub key_headers: Vec<HeaderName>,
     /// Headers that some upstream gets from the gateway alone.

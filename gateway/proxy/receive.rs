@@ -42,7 +42,9 @@ impl Gateway {
             exchange.outcome = Some(Outcome::Refused);
             return answer.write(session, true).await.map(|()| true);
         }
-        query_key::hide(session, &facts);
+        if snapshot.key_query.is_some() {
+            query_key::hide(session, &facts);
+        }
         crash_point!("request.read");
         let answer = match market.prices.find(&facts.method, facts.target.path()) {
             Found::Endpoint(_) if facts.preflight => Some(preflight(session.req_header())),

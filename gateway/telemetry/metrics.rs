@@ -1,7 +1,8 @@
 use std::time::Duration;
 
 use prometheus::{
-    Encoder as _, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    Encoder as _, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
 };
 
 use super::{ConnectionCounters, Running};
@@ -11,7 +12,8 @@ use crate::resource_server::Denial;
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    requests: IntCounterVec,
+    /// A counter for each outcome, so that nothing is looked up by its name.
+    requests: Vec<(Outcome, IntCounter)>,
     payments: IntCounterVec,
     reloads: IntCounterVec,
     facilitator: HistogramVec,
@@ -48,6 +50,17 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    const ALL: [Self; 8] = [
+        Self::Free,
+        Self::Keyed,
+        Self::Paid,
+        Self::Challenged,
+        Self::Refused,
+        Self::Unavailable,
+        Self::Endpoint,
+        Self::UpstreamFailed,
+    ];
+
     const fn as_str(self) -> &'static str {
         match self {
             Self::Free => "free",
@@ -124,8 +137,10 @@ impl Metrics {
         let works = IntGaugeVec::new(options, &["facilitator"])?;
         registry.register(Box::new(works.clone()))?;
         registry.register(Box::new(super::sieve::lines()))?;
+        let requests = counter("gateway_requests_total", "Requests by how they ended", "outcome")?;
+        let of = |outcome: Outcome| (outcome, requests.with_label_values(&[outcome.as_str()]));
         Ok(Self {
-            requests: counter("gateway_requests_total", "Requests by how they ended", "outcome")?,
+            requests: Outcome::ALL.map(of).to_vec(),
             payments: counter("gateway_payments_total", "Payments by how they ended", "outcome")?,
             reloads: counter("gateway_reloads_total", "Reloads of the configuration", "result")?,
             keys_cached: gauge("gateway_keys_cached", "API keys in memory")?,
@@ -150,7 +165,9 @@ impl Metrics {
 
     /// Counts a request at its end.
     pub fn request(&self, outcome: Outcome) {
-        self.requests.with_label_values(&[outcome.as_str()]).inc();
+        if let Some((_, counter)) = self.requests.iter().find(|(known, _)| *known == outcome) {
+            counter.inc();
+        }
     }
 
     /// Counts a payment at its end.
