@@ -1,7 +1,7 @@
 //! What becomes of a request whose route is known: a pass to the upstream, or an answer of ours.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use pingora::proxy::Session;
 
@@ -51,7 +51,8 @@ impl Gateway {
         facts: &Facts,
         exchange: &mut Exchange,
     ) -> Option<Answer> {
-        let started = Instant::now();
+        // Of the others nobody says how long it took.
+        let started = facts.payment.is_some().then(Instant::now);
         let call = Call {
             route: &route,
             method: &facts.method,
@@ -71,7 +72,7 @@ impl Gateway {
                 Some(kept::replay(*response, &receipt))
             }
             Ok(Admitted::Pass(pass)) => {
-                exchange.note_payment(&pass, started.elapsed());
+                exchange.note_payment(&pass, started.map_or(Duration::ZERO, |started| started.elapsed()));
                 exchange.pass = Some(pass);
                 None
             }

@@ -109,16 +109,17 @@ pub struct Gateway {
 
 #[async_trait]
 impl ProxyHttp for Gateway {
-    type CTX = Exchange;
+    /// The framework moves it from hand to hand with each request.
+    type CTX = Box<Exchange>;
 
-    fn new_ctx(&self) -> Exchange {
-        Exchange::default()
+    fn new_ctx(&self) -> Box<Exchange> {
+        Box::default()
     }
 
     /// None: the framework's own would compress answers, which is the upstream's business.
     fn init_downstream_modules(&self, _: &mut HttpModules) {}
 
-    async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> pingora::Result<bool> {
+    async fn request_filter(&self, session: &mut Session, exchange: &mut Box<Exchange>) -> pingora::Result<bool> {
         exchange.begin_turn(session);
         let receiving = AssertUnwindSafe(Box::pin(self.receive(session, exchange)));
         match receiving.catch_unwind().await {
@@ -127,8 +128,8 @@ impl ProxyHttp for Gateway {
         }
     }
 
-    async fn upstream_peer(&self, _: &mut Session, exchange: &mut Exchange) -> pingora::Result<Box<HttpPeer>> {
-        exchange.upstream_asked = Some(Instant::now());
+    async fn upstream_peer(&self, _: &mut Session, exchange: &mut Box<Exchange>) -> pingora::Result<Box<HttpPeer>> {
+        exchange.upstream_asked = exchange.payment.is_some().then(Instant::now);
         crash_point!("upstream.choosing");
         let peer = exchange.upstream.as_ref().and_then(|upstream| upstream.peer());
         let unknown = || Error::explain(ErrorType::ConnectError, "the upstream's name has no address");
@@ -139,7 +140,7 @@ impl ProxyHttp for Gateway {
         &self,
         _: &mut Session,
         request: &mut RequestHeader,
-        exchange: &mut Exchange,
+        exchange: &mut Box<Exchange>,
     ) -> pingora::Result<()> {
         if let (Some(facts), Some(snapshot)) = (&exchange.facts, &exchange.snapshot) {
             sign_in::strip(request, facts, &snapshot.market.prices);
@@ -160,7 +161,7 @@ impl ProxyHttp for Gateway {
         session: &mut Session,
         body: &mut Option<Bytes>,
         end_of_stream: bool,
-        exchange: &mut Exchange,
+        exchange: &mut Box<Exchange>,
     ) -> pingora::Result<()> {
         exchange.body_forwarded |= end_of_stream;
         exchange.count_body(session, body.as_ref(), end_of_stream)
@@ -170,7 +171,7 @@ impl ProxyHttp for Gateway {
         &self,
         session: &mut Session,
         response: &mut ResponseHeader,
-        exchange: &mut Exchange,
+        exchange: &mut Box<Exchange>,
     ) -> pingora::Result<()> {
         headers::from_upstream(response);
         let report = exchange.take_report(response);
@@ -242,7 +243,7 @@ impl ProxyHttp for Gateway {
         session: &mut Session,
         body: &mut Option<Bytes>,
         end_of_stream: bool,
-        exchange: &mut Exchange,
+        exchange: &mut Box<Exchange>,
     ) -> pingora::Result<Option<Duration>> {
         if let Some(meter) = &mut exchange.meter {
             meter.pass(session, body)?;
@@ -267,7 +268,7 @@ impl ProxyHttp for Gateway {
         peer: &HttpPeer,
         session: &mut Session,
         error: Box<Error>,
-        exchange: &mut Exchange,
+        exchange: &mut Box<Exchange>,
         client_reused: bool,
     ) -> Box<Error> {
         let mut error = error.more_context(format!("Peer: {peer}"));
@@ -285,7 +286,7 @@ impl ProxyHttp for Gateway {
         &self,
         _: &mut Session,
         _: &HttpPeer,
-        exchange: &mut Exchange,
+        exchange: &mut Box<Exchange>,
         mut error: Box<Error>,
     ) -> Box<Error> {
         // Nothing was sent, so the next address may be tried whatever was paid.
@@ -297,7 +298,7 @@ impl ProxyHttp for Gateway {
         error
     }
 
-    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, exchange: &mut Exchange) -> FailToProxy {
+    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, exchange: &mut Box<Exchange>) -> FailToProxy {
         if let Some(meter) = exchange.meter.take_if(|meter| meter.ended()) {
             let purchase = exchange.snapshot.as_ref().map(|snapshot| snapshot.market.prices.endpoint_url("purchase"));
             ending::end(session, meter, &purchase.unwrap_or_default()).await;
@@ -314,17 +315,17 @@ impl ProxyHttp for Gateway {
     }
 
     /// What the framework's errors say of a request. A query is its caller's own, and may hold a credential.
-    fn request_summary(&self, session: &Session, _: &Exchange) -> String {
+    fn request_summary(&self, session: &Session, _: &Box<Exchange>) -> String {
         let head = session.req_header();
         format!("{} {}", head.method, head.uri.path())
     }
 
     /// What clients do wrong is counted, and no trouble of the operator's.
-    fn suppress_error_log(&self, _: &Session, exchange: &Exchange, error: &Error) -> bool {
+    fn suppress_error_log(&self, _: &Session, exchange: &Box<Exchange>, error: &Error) -> bool {
         exchange.denial.is_some() || *error.etype() == UNPAID || *error.esource() == ErrorSource::Downstream
     }
 
-    async fn logging(&self, session: &mut Session, error: Option<&Error>, exchange: &mut Exchange) {
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, exchange: &mut Box<Exchange>) {
         crash_point!("request.ending");
         let status = session.response_written().map_or(0, |response| response.status.as_u16());
         exchange.charge_abandoned(session, error);
