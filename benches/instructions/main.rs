@@ -63,7 +63,7 @@ fn bench() -> Result<ExitCode> {
         ["bare", told @ ..] => bare::serve_as_told(told)?,
         ["compare"] => {
             let counts = count_gateway(&Counting::by_callgrind()?)?;
-            return Ok(report::compare(&Record::read()?, &counts));
+            return report::compare(&Record::read()?, &counts);
         }
         ["record"] if cfg!(debug_assertions) => {
             return Err("this is a debug build: use tests/instructions.sh record".into());
