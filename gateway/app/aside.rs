@@ -32,6 +32,15 @@ pub(super) async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + '
     }
 }
 
+/// Puts one in the place of another and [retires](retire) that one, unless it is the same: whatever waits for its other
+/// holders to end would wait for its own place, too.
+pub(super) fn replace<T: Send + Sync + 'static>(place: &mut Arc<T>, with: Arc<T>) {
+    let earlier = std::mem::replace(place, with);
+    if !Arc::ptr_eq(&earlier, place) {
+        retire(earlier);
+    }
+}
+
 /// Lets go of what requests share once none of them has it any more. Else the last of them would, and its thread would
 /// free a whole table while others wait.
 pub(super) fn retire<T: Send + Sync + 'static>(shared: Arc<T>) {
@@ -65,8 +74,24 @@ mod tests {
         tokio::time::sleep(LOOK_EVERY * 2).await;
         assert!(drops.try_recv().is_err(), "a request has it still");
         drop(request);
-        let name = tokio::task::spawn_blocking(move || drops.recv_timeout(Duration::from_secs(60))).await.unwrap();
-        assert_eq!(name.unwrap().as_deref(), Some("tollgate-aside"));
+        assert_eq!(next(drops).await.as_deref(), Some("tollgate-aside"));
+    }
+
+    async fn next(drops: std::sync::mpsc::Receiver<Option<String>>) -> Option<String> {
+        tokio::task::spawn_blocking(move || drops.recv_timeout(Duration::from_secs(60)).unwrap()).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_stays_in_its_place_is_dropped_when_another_comes() {
+        let (dropped, drops) = std::sync::mpsc::channel();
+        let mut place = Arc::new(Table(dropped.clone()));
+        for _ in 0..2 {
+            let same = Arc::clone(&place);
+            replace(&mut place, same);
+        }
+        assert!(drops.try_recv().is_err(), "it is in use");
+        replace(&mut place, Arc::new(Table(dropped)));
+        assert_eq!(next(drops).await.as_deref(), Some("tollgate-aside"));
     }
 
     #[tokio::test]

@@ -21,7 +21,7 @@ use crate::telemetry::Metrics;
 use crate::webhook::Events;
 
 use super::StartError;
-use super::aside::{aside, retire};
+use super::aside::{aside, replace, retire};
 use super::collectors::{Collectors, Prepared};
 use super::payers::Doorkeeper;
 use super::turn::turn;
@@ -164,7 +164,7 @@ impl Keeper {
         let market = market(&config, prices, &self.collectors, &self.door);
         let earlier = self.live.swap(Arc::new(snapshot(&config, market, upstreams)));
         retire(Arc::clone(&earlier.market));
-        retire(std::mem::replace(&mut self.config, config));
+        replace(&mut self.config, config);
         true
     }
 }
