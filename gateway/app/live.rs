@@ -123,6 +123,10 @@ impl Keeper {
         }
         if !self.publish(Arc::new(config)).await {
             self.collectors.take(earlier);
+            // Else the next table of the old configuration would have the screener of the new one, or none.
+            if let Err(error) = self.door.prepare(&self.config.payers) {
+                tracing::error!(%error, "whom to ask about payers cannot be asked as before");
+            }
             return self.metrics.reload(false);
         }
         self.watcher.also(&self.config.payers.files);
