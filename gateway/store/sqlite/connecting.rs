@@ -65,9 +65,16 @@ impl Opening {
 
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
-        // A trigger's `raise` is one too.
-        let refused = error.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation);
-        let kind = if refused { Self::Refused } else { Self::Failed };
+        use rusqlite::Error::{FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType, Utf8Error};
+        let kind = match &error {
+            // One row's trouble, and none of those that are written with it.
+            FromSqlConversionFailure(..) | IntegralValueOutOfRange(..) | InvalidColumnType(..) | Utf8Error(..) => {
+                Self::Corrupt
+            }
+            // A trigger's `raise` is one too.
+            error if error.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation) => Self::Refused,
+            _ => Self::Failed,
+        };
         kind(error.to_string())
     }
 }

@@ -125,3 +125,24 @@ async fn a_refusal_is_no_failure() {
     assert!(matches!(refused, Err(StoreError::Refused(_))), "{refused:?}");
     assert!(!is_refused(&fixture, &payment(3)).await);
 }
+
+#[tokio::test]
+async fn a_row_that_cannot_be_read_is_no_failure_of_the_store() {
+    let fixture = Fixture::new().await;
+    let mut operator = options(&fixture.path()).connect().await.unwrap();
+    fixture.sell(1, 10).await;
+    let mut again = sale(&payment(2), 10, 2);
+    again.subscription.payer = sale(&payment(1), 10, 1).subscription.payer;
+    for nonce in [2, 3] {
+        fixture.settling(&payment(nonce)).await.unwrap();
+    }
+    for plan in ["{", "{}", r#"{"name":1}"#] {
+        sqlx::query("UPDATE subscriptions SET plan = ?").bind(plan).execute(&mut operator).await.unwrap();
+        let (second, receipt) = (payment(2).id, receipt());
+        let sold = fixture.store().settled(&second, &receipt, Some(&again)).await;
+        assert!(matches!(sold, Err(StoreError::Corrupt(_))), "{plan}: {sold:?}");
+        assert_eq!(fixture.state(&payment(2)).await, Some(State::Settling));
+        assert!(!is_refused(&fixture, &payment(4)).await, "{plan}: others go on");
+    }
+    fixture.store().voided(&payment(3).id, "no").await.unwrap();
+}

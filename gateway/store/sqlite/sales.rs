@@ -63,8 +63,8 @@ pub(super) fn sell(
 
 fn earlier(connection: &Connection, holder: &HolderId) -> Result<Option<Earlier>, StoreError> {
     let mut current = connection.prepare_cached(
-        "SELECT id, plan ->> '$.name', expires_at, units, used, leased FROM subscriptions
-         WHERE holder_id = ? AND replaced_by IS NULL",
+        "SELECT id, CASE WHEN json_valid(plan) THEN plan ->> '$.name' END, expires_at, units, used, leased
+         FROM subscriptions WHERE holder_id = ? AND replaced_by IS NULL",
     )?;
     let current = current.query_row([holder.as_str()], |row| {
         Ok(Earlier {
