@@ -11,7 +11,7 @@ use pingora::listeners::tls::Acceptor;
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v2::server::H2Options;
 use pingora::protocols::l4::stream::Stream as TcpStream;
-use pingora::protocols::{ALPN, GetSocketDigest as _, IO, Ssl as _, Stream};
+use pingora::protocols::{ALPN, GetSocketDigest as _, IO, Shutdown as _, Ssl as _, Stream};
 use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
 use pingora::server::configuration::ServerConf;
@@ -165,11 +165,16 @@ impl ServerApp for Reception {
 
 /// Waits for a connection's next request. False if none comes, or if none may come any more.
 async fn hears_more<S: IO>(guarded: &mut Guarded<S>, over: &mut ShutdownWatch) -> bool {
-    tokio::select! {
+    let heard = tokio::select! {
         biased;
-        heard = guarded.hears_more() => heard.unwrap_or(false),
-        _ = over.wait_for(|over| *over) => false,
+        heard = guarded.hears_more() => heard,
+        _ = over.wait_for(|over| *over) => return false,
+    };
+    if heard.is_err() {
+        // Over TLS an end that is not said looks like somebody who cut off the rest.
+        guarded.shutdown().await;
     }
+    heard.unwrap_or(false)
 }
 
 fn h2_options(head_bytes_max: u32) -> H2Options {
