@@ -4,23 +4,24 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::process::setpriority_process;
 use tokio::sync::oneshot;
 
 /// The least that the system knows: on a machine whose processors are all busy, requests go first.
+#[cfg(target_os = "linux")]
 const NICENESS: i32 = 19;
 /// How often it is looked whether the last request with a table has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// Does it on a thread of its own, at the lowest priority. None if there is no thread to be had, or if it panicked.
+/// Does it on a thread of its own, on Linux at the lowest priority. None if there is no thread to be had, or if it panicked.
 ///
 /// Dropped, the work goes on and its result is lost. The thread is not one of a pool: what follows there would be slow,
 /// too, since nobody may raise a priority again.
 pub(super) async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     let (done, result) = oneshot::channel();
     let thread = std::thread::Builder::new().name("tollgate-aside".to_owned()).spawn(move || {
-        // On Linux a thread's own. Where it cannot be had, the work is as important as the rest.
-        let _ = setpriority_process(None, NICENESS);
+        // Elsewhere it is the whole process's. Where it cannot be had, the work is as important as the rest.
+        #[cfg(target_os = "linux")]
+        let _ = rustix::process::setpriority_process(None, NICENESS);
         let _ = done.send(work());
     });
     match thread {
@@ -95,12 +96,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn work_aside_gives_its_result_and_yields() {
+    async fn work_aside_gives_its_result() {
         assert_eq!(aside(|| 1).await, Some(1));
+        assert_eq!(aside(|| [1][std::hint::black_box(1)]).await, None);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn only_the_thread_aside_yields() {
         let of_thread = || rustix::process::getpriority_process(None).unwrap();
         let before = of_thread();
         assert_eq!(aside(of_thread).await, Some(NICENESS));
-        assert_eq!(of_thread(), before, "only the thread aside yields");
-        assert_eq!(aside(|| [1][std::hint::black_box(1)]).await, None);
+        assert_eq!(of_thread(), before);
     }
 }
