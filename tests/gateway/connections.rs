@@ -118,7 +118,7 @@ fn a_reload_changes_the_limits_of_new_connections() {
         wire.try_answer().is_some()
     });
     // HTTP/2 is told of it once, so it stays for all.
-    assert!(world.gateway.output().contains("connections.head_limit"));
+    until_true("the warning", || world.gateway.output().contains("connections.head_limit"));
 }
 
 #[test]
