@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-/// The least that the system knows: on a machine whose processors are all busy, requests go first.
+/// A tenth of a request's share of a processor that is busy: requests go first, and a changed price still comes soon.
 #[cfg(target_os = "linux")]
-const NICENESS: i32 = 19;
+const NICENESS: i32 = 10;
 /// How often it is looked whether the last request with a table has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// Does it on a thread of its own, on Linux at the lowest priority. None if there is no thread to be had, or if it panicked.
+/// Does it on a thread of its own, on Linux at a low priority. None if there is no thread to be had, or if it panicked.
 ///
 /// Dropped, the work goes on and its result is lost. The thread is not one of a pool: what follows there would be slow,
 /// too, since nobody may raise a priority again.

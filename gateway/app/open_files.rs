@@ -1,7 +1,7 @@
 use rustix::process::{Resource, getrlimit, setrlimit};
 
-/// Files beside connections: listeners, the store, the facilitator, timers.
-const OTHERS: u64 = 256;
+/// Files beside connections: listeners, the store, timers, and a facilitator's connections that rest.
+const OTHERS: u64 = 256 + 1024;
 
 /// Has the system let the process open as many files as it may; warns if so many connections need more. One that is busy
 /// needs two, to the client and to the upstream; most of a full house are idle.
