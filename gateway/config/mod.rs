@@ -6,6 +6,7 @@
 mod check;
 mod checked;
 mod connections;
+mod directories;
 mod document;
 mod facilitators;
 mod field;

@@ -1,18 +1,13 @@
 //! When to read the file again.
 
-use std::collections::BTreeSet;
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use notify::event::ModifyKind;
-use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use super::Config;
+use super::directories::Directories;
 
 /// Quiet for this long, a file is written to its end: editors and Kubernetes take several steps.
 const QUIET: Duration = Duration::from_millis(200);
@@ -30,8 +25,6 @@ pub struct Watcher {
     /// The configuration file, and then the lists that it names.
     paths: Vec<PathBuf>,
     seen: Vec<Stamp>,
-    names: Arc<Mutex<Vec<OsString>>>,
-    events: mpsc::Receiver<()>,
     hangup: Signal,
     /// None where the system has no events for directories; then looking must do.
     directories: Option<Directories>,
@@ -49,12 +42,6 @@ pub enum WatchError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Stamp(Option<(u64, u64, u64, Option<SystemTime>)>);
 
-#[derive(Debug)]
-struct Directories {
-    watcher: RecommendedWatcher,
-    watched: BTreeSet<PathBuf>,
-}
-
 impl Watcher {
     /// Begins to watch a file; begin before reading it, so that no change falls between. Needs a Tokio runtime.
     ///
@@ -62,19 +49,9 @@ impl Watcher {
     /// [`WatchError`] if SIGHUP cannot be handled.
     pub fn new(path: &Path) -> Result<Self, WatchError> {
         let hangup = signal(SignalKind::hangup()).map_err(WatchError::Signal)?;
-        // One place is enough: an event only says that it is time to look.
-        let (sender, events) = mpsc::channel(1);
         let paths = vec![path.to_owned()];
-        let names = Arc::new(Mutex::new(names_of(&paths)));
-        let ours = Arc::clone(&names);
-        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            if event.is_ok_and(|event| may_concern(&event, &ours.lock().unwrap_or_else(PoisonError::into_inner))) {
-                let _ = sender.try_send(());
-            }
-        });
-        let directories = watcher.ok().map(|watcher| Directories { watcher, watched: BTreeSet::new() });
         let seen = Stamp::of(&paths);
-        let mut watcher = Self { paths, seen, names, events, hangup, directories };
+        let mut watcher = Self { paths, seen, hangup, directories: Directories::new() };
         watcher.follow();
         Ok(watcher)
     }
@@ -88,7 +65,6 @@ impl Watcher {
         self.paths.truncate(1);
         self.paths.extend_from_slice(files);
         self.seen.truncate(1);
-        *self.names.lock().unwrap_or_else(PoisonError::into_inner) = names_of(&self.paths);
         self.follow();
     }
 
@@ -100,8 +76,7 @@ impl Watcher {
         poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                // The channel is closed where there are no events; then looking must do.
-                Some(()) = self.events.recv() => {}
+                () = told(self.directories.as_ref()) => {}
                 _ = poll.tick() => {}
                 _ = self.hangup.recv() => {
                     self.seen = Stamp::of(&self.paths);
@@ -131,41 +106,23 @@ impl Watcher {
     /// Watches the directories that the file is in, by its name and behind its links. A directory that cannot be
     /// watched is no error: the file is looked at anyhow.
     fn follow(&mut self) {
-        let Some(Directories { watcher, watched }) = &mut self.directories else { return };
+        let Some(directories) = &mut self.directories else { return };
         let real = self.paths.iter().filter_map(|path| std::fs::canonicalize(path).ok());
-        let wanted: BTreeSet<_> = self.paths.iter().cloned().chain(real).filter_map(|file| directory(&file)).collect();
-        for gone in watched.difference(&wanted) {
-            let _ = watcher.unwatch(gone);
-        }
-        for directory in &wanted {
-            let _ = watcher.watch(directory, RecursiveMode::NonRecursive);
-        }
-        *watched = wanted;
+        directories.watch(&self.paths.iter().cloned().chain(real).filter_map(|file| directory(&file)).collect());
     }
 }
 
-/// The names under which files may be told of, behind their links too.
-fn names_of(paths: &[PathBuf]) -> Vec<OsString> {
-    let real = paths.iter().filter_map(|path| std::fs::canonicalize(path).ok());
-    paths.iter().cloned().chain(real).filter_map(|path| path.file_name().map(ToOwned::to_owned)).collect()
+/// Waits until something has happened where the files are. It may be about others: then they are looked at in vain.
+async fn told(directories: Option<&Directories>) {
+    match directories {
+        Some(directories) => directories.told().await,
+        None => std::future::pending().await,
+    }
 }
 
 fn directory(file: &Path) -> Option<PathBuf> {
     let parent = file.parent()?;
     Some(if parent.as_os_str().is_empty() { PathBuf::from(".") } else { parent.to_owned() })
-}
-
-/// Whether an event in the file's directory may be about the file. The store lives there too, and writes all the time.
-fn may_concern(event: &Event, names: &[OsString]) -> bool {
-    match event.kind {
-        // Our own reading is an event too: looking at those would never end.
-        EventKind::Access(_) => false,
-        EventKind::Modify(ModifyKind::Data(_) | ModifyKind::Metadata(_)) => {
-            event.paths.iter().filter_map(|path| path.file_name()).any(|name| names.iter().any(|ours| ours == name))
-        }
-        // A link on the way to the file may have been made anew, under any name.
-        _ => true,
-    }
 }
 
 impl Stamp {
