@@ -68,10 +68,17 @@ fn stopped() -> StoreError {
     StoreError::Failed("a reader has stopped".to_owned())
 }
 
+/// What has come meanwhile is read together: a transaction of its own would cost each more than its look-up. It begins
+/// after the last of them was asked, so none is answered with what was true before.
 fn answer(connection: &Connection, mut waiting: mpsc::Receiver<Question>) {
-    while let Some(Question { id, answer, _load }) = waiting.blocking_recv() {
-        // Nobody waits any more: nothing was done.
-        let _ = answer.send(has(connection, &id).map_err(Into::into));
+    let mut batch = Vec::with_capacity(WAITING_MAX);
+    while waiting.blocking_recv_many(&mut batch, WAITING_MAX) > 0 {
+        // Without it each is read by itself.
+        let _together = (batch.len() > 1).then(|| connection.unchecked_transaction());
+        for Question { id, answer, _load } in batch.drain(..) {
+            // Nobody waits any more: nothing was done.
+            let _ = answer.send(has(connection, &id).map_err(Into::into));
+        }
     }
 }
 
