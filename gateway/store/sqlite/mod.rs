@@ -117,7 +117,7 @@ impl SqliteStore {
 /// How long the operator's commands may keep the file to themselves.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-const MIGRATIONS: [(&str, &str); 7] = [
+const MIGRATIONS: [(&str, &str); 8] = [
     ("payments and subscriptions", include_str!("schema/1_payments_and_subscriptions.sql")),
     ("recovery", include_str!("schema/2_recovery.sql")),
     ("operator", include_str!("schema/3_operator.sql")),
@@ -125,6 +125,7 @@ const MIGRATIONS: [(&str, &str); 7] = [
     ("register", include_str!("schema/5_register.sql")),
     ("facilitator", include_str!("schema/6_facilitator.sql")),
     ("proofs", include_str!("schema/7_proofs.sql")),
+    ("payments in order", include_str!("schema/8_payments_in_order.sql")),
 ];
 
 fn options(path: &Path) -> SqliteConnectOptions {

@@ -63,7 +63,21 @@ async fn filters_use_what_is_indexed() {
         let rows = sqlx::query_as::<_, (i64, i64, i64, String)>(sqlx::AssertSqlSafe(plan));
         let plan = rows.fetch_all(&mut connection).await.unwrap();
         assert!(plan.iter().any(|(.., text)| text.contains(index)), "{plan:?}");
+        assert!(plan.iter().all(|(.., text)| !text.contains("TEMP B-TREE")), "{plan:?}");
     }
+}
+
+#[tokio::test]
+async fn what_is_due_is_found_among_the_open_ones_alone() {
+    let fixture = Fixture::new().await;
+    let mut connection = options(&fixture.path()).connect().await.unwrap();
+    let plan = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {}", rows::DUE));
+    let plan = sqlx::query_as::<_, (i64, i64, i64, String)>(plan).bind(1).bind(2).bind(3);
+    let plan = plan.fetch_all(&mut connection).await.unwrap();
+    let searches: Vec<_> = plan.iter().map(|(.., text)| text).filter(|text| text.contains(" payments ")).collect();
+    let [first, second] = searches.as_slice() else { panic!("{plan:?}") };
+    assert!(first.contains("INDEX payments_due (ask_at<?)"), "{plan:?}");
+    assert!(second.contains("INDEX payments_open (state=? AND updated_at<?)"), "{plan:?}");
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use std::time::SystemTime;
 
 use sqlx::query;
+use sqlx::sqlite::SqliteConnection;
 
 use super::fixture::receipt;
 use super::*;
@@ -55,4 +56,60 @@ async fn keys_that_were_sold_and_payments_in_doubt_survive() {
     drop(store);
     // And once more, with nothing to do.
     SqliteStore::open(&path, super::fixture::retention(), Arc::new(ManualClock::at(NOW))).await.unwrap();
+}
+
+/// What version 7 wrote: a payment with something in every column and one with the least, each with an answer that is
+/// kept, the one that came first found last by its id.
+const PAYMENTS: &str = r#"
+INSERT INTO payments (id, state, offer, quote, version, network, chain, asset, amount, pay_to, payer, valid_before,
+                      request, goods, identifier, since, transaction_hint, attempts, ask_at, asked, facilitator,
+                      created_at, updated_at)
+VALUES ('pay_a', 'settling', 'call:GET /a', 'q', 2, 'eip155:8453', 'eip155:8453', '0x1', '1', '0x2', '0xA', 3,
+        '{"paymentRequirements":{"scheme":"exact"}}', '{}', 'once', 4, '0x3', 5, 6, 1, 'main', 9, 10),
+       ('pay_b', 'settling', 'call:GET /b', NULL, 1, 'base', 'eip155:8453', '0x1', '1', '0x2', NULL, 3,
+        '{"paymentRequirements":{"scheme":"other"}}', NULL, NULL, 0, NULL, 0, NULL, 0, 'main', 8, 8);
+UPDATE payments SET state = 'settled', receipt = '{"transaction":"0x' || id || '"}', reason = 'why';
+INSERT INTO responses VALUES ('pay_a', 200, '[]', x'01', 1), ('pay_b', 200, '[]', x'02', 2);
+"#;
+
+/// All columns of version 7, as one text for each payment.
+const ROWS: &str = "SELECT json_array(id, state, offer, quote, version, network, chain, asset, amount, pay_to, payer,
+        valid_before, request, receipt, reason, goods, identifier, since, transaction_hint, attempts, ask_at, asked,
+        facilitator, created_at, updated_at) FROM payments ORDER BY id";
+
+async fn texts(connection: &mut SqliteConnection, question: &'static str) -> Vec<String> {
+    sqlx::query_scalar(question).fetch_all(connection).await.unwrap()
+}
+
+#[tokio::test]
+async fn payments_are_put_in_order_with_all_that_is_known_of_them() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let path = folder.path().join("store.db");
+    migrate_to(&path, 7).await.unwrap();
+    let mut connection = options(&path).connect().await.unwrap();
+    sqlx::raw_sql(PAYMENTS).execute(&mut connection).await.unwrap();
+    let before = texts(&mut connection, ROWS).await;
+    assert_eq!(before.len(), 2);
+    connection.close().await.unwrap();
+    migrate_to(&path, 8).await.unwrap();
+    let mut connection = options(&path).connect().await.unwrap();
+    assert_eq!(texts(&mut connection, ROWS).await, before);
+    assert_eq!(texts(&mut connection, "SELECT id FROM payments ORDER BY number").await, ["pay_b", "pay_a"]);
+    assert_eq!(texts(&mut connection, "SELECT \"table\" FROM pragma_foreign_key_check").await, [""; 0]);
+    // The rules hold as before, and an answer goes with its payment.
+    for refused in [
+        "INSERT INTO payments SELECT NULL, id || 'x', 'settled', offer, quote, version, network, chain, asset, amount, pay_to,
+             payer, valid_before, request, receipt, reason, 0, 0, goods, NULL, 0, NULL, 0, NULL, 0, NULL FROM payments",
+        "UPDATE payments SET state = 'voided'",
+        "DELETE FROM payments",
+        "UPDATE payments SET id = 'pay_c'",
+        "UPDATE payments SET identifier = 'once', offer = 'call:GET /a', payer = '0xA'",
+        "UPDATE payments SET receipt = '{\"transaction\":\"0x1\"}', request = '{\"paymentRequirements\":{\"scheme\":\"other\"}}'",
+    ] {
+        let refused_by = query(refused).execute(&mut connection).await.unwrap_err();
+        assert!(refused_by.as_database_error().is_some_and(is_constraint), "{refused}: {refused_by}");
+    }
+    query("UPDATE payments SET state = 'delivered' WHERE id = 'pay_a'").execute(&mut connection).await.unwrap();
+    query("DELETE FROM payments WHERE id = 'pay_a'").execute(&mut connection).await.unwrap();
+    assert_eq!(texts(&mut connection, "SELECT payment_id FROM responses").await, ["pay_b"]);
 }
