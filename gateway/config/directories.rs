@@ -83,7 +83,7 @@ mod linux {
                     Ok(_) => return,
                 }
             }
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 
