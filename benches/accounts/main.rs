@@ -48,7 +48,7 @@ fn main() -> ExitCode {
 }
 
 fn bench() -> Result<()> {
-    // `cargo bench` says so; `cargo test` does not, and wants to know only whether it runs.
+    // `cargo bench` says so; `cargo test --benches` does not, and wants to know only whether it runs.
     let measures = std::env::args().any(|argument| argument == "--bench");
     let (many, calls) = if measures { (1_000_000, 400_000) } else { (4000, 2000) };
     let (many, calls) = (variable("TOLLGATE_BENCH_KEYS", many)?, variable("TOLLGATE_BENCH_CALLS", calls)?);

@@ -19,7 +19,7 @@ pub(super) struct Settings {
 
 impl Settings {
     pub(super) fn read() -> Result<Self> {
-        // `cargo bench` says so; `cargo test` does not, and wants to know only whether it runs.
+        // `cargo bench` says so; `cargo test --benches` does not, and wants to know only whether it runs.
         let measures = env::args().any(|argument| argument == "--bench");
         let (seconds, rate) = if measures { (60.0, 20_000) } else { (0.5, 500) };
         let flood = Duration::try_from_secs_f64(variable("TOLLGATE_BENCH_SECONDS", seconds)?)?;

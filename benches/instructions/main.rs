@@ -10,8 +10,8 @@
 //! tests/instructions.sh record           records new counts, and those of a bare Pingora
 //! cargo bench --bench instructions       the same counts, and the ratios to a bare Pingora, of this build
 //! ```
-//! `TOLLGATE_BIN` is another gateway to be counted, `TOLLGATE_BENCH_REQUESTS` how many requests more. Under `cargo test`
-//! everything runs without callgrind, to see that it is answered as it should be.
+//! `TOLLGATE_BIN` is another gateway to be counted, `TOLLGATE_BENCH_REQUESTS` how many requests more. Under `cargo test
+//! --benches` everything runs without callgrind, to see that it is answered as it should be.
 
 #![allow(clippy::float_arithmetic, reason = "ratios are printed, not charged")]
 

@@ -19,7 +19,7 @@ pub(super) struct Settings {
 impl Settings {
     pub(super) fn read() -> Result<Self> {
         let arguments: Vec<_> = env::args().skip(1).collect();
-        // `cargo bench` says so; `cargo test` does not, and wants to know only whether it runs.
+        // `cargo bench` says so; `cargo test --benches` does not, and wants to know only whether it runs.
         let measures = arguments.iter().any(|argument| argument == "--bench");
         let (rounds, seconds) = if measures { (11, 2.0) } else { (1, 0.2) };
         Ok(Self {

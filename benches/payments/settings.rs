@@ -32,7 +32,7 @@ pub(super) struct Settings {
 impl Settings {
     pub(super) fn read() -> Result<Self> {
         let arguments: Vec<_> = env::args().skip(1).collect();
-        // `cargo bench` says so; `cargo test` does not, and wants to know only whether it runs.
+        // `cargo bench` says so; `cargo test --benches` does not, and wants to know only whether it runs.
         let measures = arguments.iter().any(|argument| argument == "--bench");
         let (rounds, singles, calls, seconds, crowd) =
             if measures { (7, 300, 6000, 4.0, 1000) } else { (1, 5, 40, 0.2, 10) };

@@ -22,7 +22,7 @@ pub(super) struct Settings {
 impl Settings {
     pub(super) fn read() -> Result<Self> {
         let arguments: Vec<_> = env::args().skip(1).collect();
-        // `cargo bench` says so; `cargo test` does not, and has neither nginx nor wrk nor the peers.
+        // `cargo bench` says so; `cargo test --benches` does not, and has neither nginx nor wrk nor the peers.
         let measures = arguments.iter().any(|argument| argument == "--bench");
         let usual = if measures { "tollgate,bare,nginx,axum,express,mppx" } else { "tollgate,bare" };
         Ok(Self {

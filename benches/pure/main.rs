@@ -5,7 +5,7 @@
 //! cargo bench --bench pure -- payment    those with this in their names
 //! ```
 //! Criterion compares with the run before. Times are those of this machine at this moment: what holds over time is
-//! what `tests/instructions.sh` counts. Under `cargo test` each runs once.
+//! what `tests/instructions.sh` counts. Under `cargo test --benches` each runs once.
 
 #![allow(clippy::indexing_slicing, reason = "not in the gateway")]
 

@@ -30,7 +30,7 @@ pub(super) struct Settings {
 impl Settings {
     pub(super) fn read() -> Result<Self> {
         let arguments: Vec<_> = env::args().skip(1).collect();
-        // `cargo bench` says so; `cargo test` does not, and wants to know only whether it runs.
+        // `cargo bench` says so; `cargo test --benches` does not, and wants to know only whether it runs.
         let measures = arguments.iter().any(|argument| argument == "--bench");
         let of = |large, small| if measures { large } else { small };
         let seconds = variable("TOLLGATE_BENCH_SECONDS", if measures { 1.0 } else { 0.05 })?;

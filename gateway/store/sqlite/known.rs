@@ -1,6 +1,6 @@
 //! Whether a payment is in the books: what is asked first of each one, and most are not.
 //!
-//! Asked on threads of their own, one question after the other.
+//! Asked on threads of their own, each of which answers together what has come meanwhile.
 
 use std::sync::Arc;
 use std::thread;
