@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use pingora::connectors::TransportConnector;
 use pingora::listeners::ListenerConfig;
 use pingora::listeners::tls::TlsSettings;
 use pingora::protocols::l4::stream::L4BufferSettings;
@@ -124,7 +125,12 @@ pub fn run(path: &Path, stop: Stop) -> Result<(), StartError> {
     let config = settings;
     let (server, keeper, store) = runtime.block_on(assemble(path, sold, watcher, &metrics, &runtime))?;
     metrics.started();
-    let gateway = Gateway { live: keeper.live(), server: Arc::clone(&server), metrics: Arc::clone(&metrics) };
+    let gateway = Gateway {
+        live: keeper.live(),
+        server: Arc::clone(&server),
+        metrics: Arc::clone(&metrics),
+        connector: TransportConnector::new(None),
+    };
     let live = keeper.live();
     let admin = Admin {
         server: Arc::clone(&server),

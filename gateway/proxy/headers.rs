@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use http::header::{
-    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, AUTHORIZATION, CACHE_CONTROL, HOST, HeaderName,
-    HeaderValue, VARY,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, AUTHORIZATION, CACHE_CONTROL, CONNECTION, HOST,
+    HeaderName, HeaderValue, VARY,
 };
 use http::{HeaderMap, request, response};
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -93,6 +93,42 @@ const PRIVATE: HeaderValue = HeaderValue::from_static("private");
 pub(super) const CREDENTIALS: HeaderValue =
     HeaderValue::from_static("PAYMENT-SIGNATURE, X-PAYMENT, X-API-KEY, Authorization, SIGN-IN-WITH-X");
 pub(super) const ANY_ORIGIN: HeaderValue = HeaderValue::from_static("*");
+
+/// Whether a header is a matter of one connection (RFC 9110 §7.6.1), beside those that `Connection` names.
+fn is_of_one_hop(name: &str) -> bool {
+    matches!(
+        name,
+        "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+            | "http2-settings"
+    )
+}
+
+/// A request without a body, as far as it is meant for more than this connection.
+pub(super) fn beyond_this_hop(request: &RequestHeader) -> RequestHeader {
+    let named = |name: &HeaderName| {
+        let lines = request.headers.get_all(CONNECTION).iter();
+        let mut names = lines.flat_map(|line| line.as_bytes().split(|b| *b == b',')).map(<[u8]>::trim_ascii);
+        names.any(|named| named.eq_ignore_ascii_case(name.as_str().as_bytes()))
+    };
+    let has_named = request.headers.contains_key(CONNECTION);
+    let goes = |name: &HeaderName| is_of_one_hop(name.as_str()) || (has_named && named(name));
+    let mut parts = http::Request::new(()).into_parts().0;
+    // With what the gateway adds.
+    parts.headers.reserve(request.headers.len().saturating_add(8));
+    for (name, value) in request.headers.iter().filter(|(name, _)| !goes(name)) {
+        parts.headers.append(name.clone(), value.clone());
+    }
+    parts.method = request.method.clone();
+    parts.into()
+}
 
 /// Makes the request that goes upstream of the client's: its target is the one that was priced.
 pub(super) fn to_upstream(

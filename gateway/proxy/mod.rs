@@ -2,7 +2,7 @@
 //!
 //! | hook | what happens |
 //! |---|---|
-//! | `request_filter` | facts, route, admission; our own answers |
+//! | `request_filter` | facts, route, admission; our own answers; the way of a request without a body (`forward`) |
 //! | `upstream_peer`, `upstream_request_filter` | where to, and with which headers |
 //! | `response_filter` | settle, then release: nothing has left before it is done |
 //! | `response_body_filter` | keep it for a repeat; take units for each byte |
@@ -22,6 +22,7 @@ mod endpoints;
 mod error;
 mod exchange;
 mod facts;
+mod forward;
 mod frames;
 mod free;
 mod guarded;
@@ -32,6 +33,7 @@ mod line;
 mod meter;
 mod metering;
 mod panics;
+mod pool;
 mod preflight;
 mod query_key;
 mod receive;
@@ -49,13 +51,14 @@ mod wording;
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::{HeaderName, StatusCode};
+use pingora::connectors::TransportConnector;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::prelude::{Error, ErrorSource, ErrorType, HttpPeer};
@@ -105,6 +108,8 @@ pub struct Gateway {
     pub server: Arc<ResourceServer>,
     /// Counters, and the number of running requests.
     pub metrics: Arc<Metrics>,
+    /// What connects to upstreams.
+    pub connector: TransportConnector,
 }
 
 #[async_trait]
@@ -122,18 +127,19 @@ impl ProxyHttp for Gateway {
     async fn request_filter(&self, session: &mut Session, exchange: &mut Box<Exchange>) -> pingora::Result<bool> {
         exchange.begin_turn(session);
         let receiving = AssertUnwindSafe(Box::pin(self.receive(session, exchange)));
-        match receiving.catch_unwind().await {
-            Ok(received) => received,
-            Err(_) => self.give_up(session, exchange).await.map(|()| true),
+        let is_answered = match receiving.catch_unwind().await {
+            Ok(received) => received?,
+            Err(_) => return self.give_up(session, exchange).await.map(|()| true),
+        };
+        if !is_answered && forward::is_plain(session) {
+            return Box::pin(self.forward(session, exchange)).await.map(|()| true);
         }
+        Ok(is_answered)
     }
 
     async fn upstream_peer(&self, _: &mut Session, exchange: &mut Box<Exchange>) -> pingora::Result<Box<HttpPeer>> {
-        exchange.upstream_asked = exchange.payment.is_some().then(Instant::now);
-        crash_point!("upstream.choosing");
-        let peer = exchange.upstream.as_ref().and_then(|upstream| upstream.peer());
-        let unknown = || Error::explain(ErrorType::ConnectError, "the upstream's name has no address");
-        peer.map(Box::new).ok_or_else(unknown).map_err(Error::into_up)
+        let (upstream, address) = exchange.choose_upstream()?;
+        Ok(Box::new(upstream.peer(address)))
     }
 
     async fn upstream_request_filter(

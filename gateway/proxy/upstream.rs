@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 use http::{HeaderName, HeaderValue};
 use pingora::upstreams::peer::HttpPeer;
 
+use super::pool::Pool;
 use crate::config::{Secret, UpstreamConfig};
 
 /// How often a host name is looked up again.
@@ -23,6 +24,8 @@ pub struct Upstream {
     /// What it gets with every request, in place of what the client sent under these names.
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
     addresses: ArcSwap<Vec<SocketAddr>>,
+    /// Its connections that nobody uses.
+    pub(super) pool: Pool,
     /// Which address is used; moved on when one cannot be reached.
     turn: AtomicUsize,
 }
@@ -39,6 +42,7 @@ impl Upstream {
             authority: HeaderValue::try_from(authority).unwrap_or_else(|_| HeaderValue::from_static("upstream")),
             headers: config.headers.iter().map(|(name, secret)| (name.clone(), sensitive(secret))).collect(),
             addresses: ArcSwap::default(),
+            pool: Pool::new(config.idle_timeout),
             turn: AtomicUsize::new(0),
         };
         upstream.look_up().await;
@@ -84,17 +88,22 @@ impl Upstream {
         self.turn.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn peer(&self) -> Option<HttpPeer> {
+    /// The address that is used now. None if the name has none.
+    pub(super) fn address(&self) -> Option<SocketAddr> {
         let addresses = self.addresses.load();
         let turn = self.turn.load(Ordering::Relaxed).checked_rem(addresses.len())?;
+        addresses.get(turn).copied()
+    }
+
+    pub(super) fn peer(&self, address: SocketAddr) -> HttpPeer {
         // The server name is never empty for TLS: with an empty one the framework would check no certificate.
-        let mut peer = HttpPeer::new(*addresses.get(turn)?, self.config.tls, self.config.host.to_string());
+        let mut peer = HttpPeer::new(address, self.config.tls, self.config.host.to_string());
         peer.options.connection_timeout = Some(self.config.connect_timeout);
         peer.options.total_connection_timeout = Some(self.config.connect_timeout.saturating_mul(2));
         peer.options.read_timeout = Some(self.config.read_timeout);
         peer.options.write_timeout = Some(self.config.read_timeout);
         peer.options.idle_timeout = Some(self.config.idle_timeout);
-        Some(peer)
+        peer
     }
 }
 

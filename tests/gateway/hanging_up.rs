@@ -41,10 +41,6 @@ impl World {
         wire
     }
 
-    fn until_idle(&self) {
-        until_true("the request's end", || self.gateway.metric("gateway_requests_in_flight") == 0);
-    }
-
     fn units_of(&self, key: &str) -> Value {
         self.get("/x402/status", &[("X-API-KEY", key)]).json()["quota"]["used"].clone()
     }

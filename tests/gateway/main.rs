@@ -45,6 +45,7 @@ mod payments_commands;
 mod plans;
 mod refused_locally;
 mod reloading;
+mod resting;
 mod screening;
 mod secrets;
 mod secure;

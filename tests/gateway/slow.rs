@@ -21,10 +21,6 @@ fn cut(world: &World, reason: &str) -> u64 {
     world.gateway.metric(&format!("gateway_connections_cut_total{{reason=\"{reason}\"}}"))
 }
 
-fn until_idle(world: &World) {
-    until_true("the request's end", || world.gateway.metric("gateway_requests_in_flight") == 0);
-}
-
 /// Sends a byte now and then, for as long as somebody takes it or the test looks.
 fn drip(wire: &Wire, byte: &'static [u8]) {
     let mut writer = wire.writer();
@@ -122,7 +118,7 @@ fn a_body_that_drips_in_is_cut_and_not_charged() {
             drip(&wire, b"1\r\nx\r\n");
             assert!(wire.try_answer().is_none_or(|answer| answer.status >= 400), "{target}");
             assert!(wire.is_closed(), "{target}");
-            until_idle(&world);
+            world.until_idle();
         }
     }
     assert_eq!(cut(&world, "body_timeout"), 6);
@@ -150,7 +146,7 @@ fn a_body_of_http_2_that_drips_in_is_cut() {
         dripping.abort();
     });
     assert_eq!(cut(&world, "body_timeout"), 1);
-    until_idle(&world);
+    world.until_idle();
 }
 
 #[test]
@@ -163,7 +159,7 @@ fn an_answer_that_nobody_takes_is_cut_and_stays_paid() {
     let mut free = world.wire();
     free.send(request("GET", "/free", &[], ""));
     until_true("the cuts", || cut(&world, "write_timeout") == 2);
-    until_idle(&world);
+    world.until_idle();
     until_true("the upstream's release", || world.upstream.connections() == 0);
     drop(wire);
     assert!(!free.answer().whole);
@@ -186,7 +182,7 @@ fn an_answer_that_is_taken_a_byte_at_a_time_is_cut() {
         std::thread::sleep(Duration::from_millis(50));
         assert!(taken < 100_000, "still open");
     }
-    until_idle(&world);
+    world.until_idle();
     until_true("the upstream's release", || world.upstream.connections() == 0);
 }
 
@@ -219,7 +215,7 @@ fn a_stream_of_http_2_that_gets_a_byte_of_window_at_a_time_ends() {
         }
         assert!(ended, "it is reset");
     });
-    until_idle(&world);
+    world.until_idle();
 }
 
 #[test]

@@ -12,7 +12,7 @@ use super::client::{Answer, Wire, request};
 use super::facilitator::Facilitator;
 use super::gateway::Gateway;
 use super::server::{Journal, Server};
-use super::wait::PATIENCE;
+use super::wait::{PATIENCE, until_true};
 
 /// Who is paid.
 pub(crate) const SELLER: &str = "0x209693Bc6afc0C5328bA36FaF03C514EF312287C";
@@ -98,6 +98,11 @@ impl Setup<'_> {
 impl World {
     pub(crate) fn start() -> Self {
         Setup::default().start()
+    }
+
+    /// Waits until no request is under way. A client has its answer a moment earlier.
+    pub(crate) fn until_idle(&self) {
+        until_true("the request's end", || self.gateway.metric("gateway_requests_in_flight") == 0);
     }
 
     /// A new connection to the gateway.
