@@ -1,8 +1,8 @@
-//! The way to the upstream and back of a request without a body.
+//! The way to the upstream and back of a request whose body is small, or that has none.
 //!
-//! The framework can go it too, and does for requests that have a body or ask for another protocol: there both sides
-//! speak at the same time, so it has two halves that send each other what they read. Where the upstream alone speaks,
-//! one loop does, at half the cost. The hooks are the framework's, in its order.
+//! The framework can go it too, and does for requests that have a large body or ask for another protocol: there both
+//! sides speak at the same time, so it has two halves that send each other what they read. Where one side speaks after
+//! the other, one loop does, at half the cost. The hooks are the framework's, in its order.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE};
+use http::header::{CONTENT_LENGTH, EXPECT, HeaderValue, TRANSFER_ENCODING, UPGRADE};
 use http::{Method, StatusCode, Version};
 use pingora::http::ResponseHeader;
 use pingora::prelude::{Error, ErrorType, HttpPeer};
@@ -30,9 +30,20 @@ const TRIES_MAX: usize = 16;
 /// How many pieces of an answer that are here leave together.
 const PIECES_MAX: usize = 4;
 
+/// The largest body that is taken in before the upstream is asked: as much as the framework keeps to ask again.
+const BODY_BYTES_MAX: usize = 64 * 1024;
+
 /// Whether a request is only asked, and then only answered.
 pub(super) fn is_plain(session: &mut Session) -> bool {
-    session.is_body_empty() && !session.req_header().headers.contains_key(UPGRADE)
+    let is_bodiless = session.is_body_empty();
+    let headers = &session.req_header().headers;
+    // Who expects an interim answer before the body goes, gets the upstream's.
+    let speaks_at_once = headers.contains_key(UPGRADE) || headers.contains_key(EXPECT);
+    !speaks_at_once && (is_bodiless || headers.get(CONTENT_LENGTH).is_some_and(is_small))
+}
+
+fn is_small(length: &HeaderValue) -> bool {
+    length.to_str().is_ok_and(|length| length.parse().is_ok_and(|length: usize| length <= BODY_BYTES_MAX))
 }
 
 impl Gateway {
@@ -41,9 +52,10 @@ impl Gateway {
     /// # Errors
     /// The framework's, when there is no answer, or not all of one.
     pub(super) async fn forward(&self, session: &mut Session, exchange: &mut Box<Exchange>) -> pingora::Result<()> {
+        let body = self.take_in(session, exchange).await?;
         let mut tries = 1;
         loop {
-            let Err(error) = self.ask(session, exchange).await else { return Ok(()) };
+            let Err(error) = self.ask(session, &body, exchange).await else { return Ok(()) };
             if !error.retry() || tries >= TRIES_MAX {
                 return Err(error);
             }
@@ -52,7 +64,20 @@ impl Gateway {
         }
     }
 
-    async fn ask(&self, session: &mut Session, exchange: &mut Box<Exchange>) -> pingora::Result<()> {
+    /// The body of a request, once it is here to its end.
+    async fn take_in(&self, session: &mut Session, exchange: &mut Box<Exchange>) -> pingora::Result<Vec<Bytes>> {
+        let mut body = Vec::new();
+        while !session.is_body_done() {
+            let mut piece = session.read_request_body().await.map_err(Error::into_down)?;
+            let ends = piece.is_none();
+            self.request_body_filter(session, &mut piece, ends, exchange).await?;
+            body.extend(piece);
+        }
+        self.request_body_filter(session, &mut None, true, exchange).await?;
+        Ok(body)
+    }
+
+    async fn ask(&self, session: &mut Session, body: &[Bytes], exchange: &mut Box<Exchange>) -> pingora::Result<()> {
         let (upstream, to) = exchange.choose_upstream()?;
         let (stream, is_reused) = match upstream.pool.take(to) {
             Some(stream) => (stream, true),
@@ -62,11 +87,15 @@ impl Gateway {
         let mut http = HttpSession::new(stream);
         http.read_timeout = Some(upstream.config().read_timeout);
         http.write_timeout = Some(upstream.config().read_timeout);
-        if let Err(error) = self.pass_on(session, &mut http, exchange).await {
-            return Err(self.error_while_proxy(&upstream.peer(to), session, error, exchange, is_reused));
-        }
+        let is_whole = match self.pass_on(session, &mut http, body, exchange).await {
+            Ok(is_whole) => is_whole,
+            Err(error) => {
+                return Err(self.error_while_proxy(&upstream.peer(to), session, error, exchange, is_reused));
+            }
+        };
         http.respect_keepalive();
-        if let Some(stream) = http.reuse().await {
+        // Dropped, it is ended: an upstream that has half of a request waits for the rest.
+        if is_whole && let Some(stream) = http.reuse().await {
             upstream.pool.rest(stream, to);
         }
         Ok(())
@@ -82,25 +111,31 @@ impl Gateway {
         connected.map_err(|error| self.fail_to_connect(session, peer, exchange, error.into_up()).into_up())
     }
 
+    /// Asks and answers; says whether the upstream has taken the whole of the request.
     async fn pass_on(
         &self,
         session: &mut Session,
         upstream: &mut HttpSession,
+        body: &[Bytes],
         exchange: &mut Box<Exchange>,
-    ) -> pingora::Result<()> {
+    ) -> pingora::Result<bool> {
         let mut request = headers::beyond_this_hop(session.req_header());
         self.upstream_request_filter(session, &mut request, exchange).await?;
         upstream.write_request_header(Box::new(request)).await.map_err(Error::into_up)?;
-        self.request_body_filter(session, &mut None, true, exchange).await?;
+        // It may have answered before it ended the connection.
+        let mut unsent = write(upstream, body).await.err();
+        let is_whole = unsent.is_none();
         loop {
             let piece = tokio::select! {
                 biased;
-                piece = upstream.read_response_task() => piece.map_err(Error::into_up)?,
+                piece = upstream.read_response_task() => {
+                    piece.map_err(|error| unsent.take().unwrap_or(error).into_up())?
+                }
                 gone = session.as_downstream_mut().read_body_or_idle(true) => return Err(left(gone)),
             };
             let pieces = self.with_more(session, upstream, piece, exchange).await?;
             if session.write_response_tasks(pieces).await? {
-                return Ok(());
+                return Ok(is_whole);
             }
         }
     }
@@ -158,6 +193,13 @@ impl Exchange {
         let unknown = || Error::explain(ErrorType::ConnectError, "the upstream's name has no address");
         chosen.ok_or_else(unknown).map_err(Error::into_up)
     }
+}
+
+async fn write(upstream: &mut HttpSession, body: &[Bytes]) -> pingora::Result<()> {
+    for piece in body {
+        upstream.write_body(piece).await?;
+    }
+    upstream.finish_body().await.map(drop)
 }
 
 /// An answer whose end only the connection's end would tell is sent in chunks: the client's connection is kept.

@@ -111,7 +111,7 @@ fn is_of_one_hop(name: &str) -> bool {
     )
 }
 
-/// A request without a body, as far as it is meant for more than this connection.
+/// A request whose body has a length or that has none, as far as it is meant for more than this connection.
 pub(super) fn beyond_this_hop(request: &RequestHeader) -> RequestHeader {
     let named = |name: &HeaderName| {
         let lines = request.headers.get_all(CONNECTION).iter();

@@ -44,6 +44,7 @@ fn one_connection_serves_request_after_request() {
         ("GET", "/keyed", ""),
         ("HEAD", "/free", ""),
         ("DELETE", "/keyed", ""),
+        ("POST", "/keyed", "what to do"),
         ("GET", "/free", ""),
     ] {
         world.upstream.says(if method == "HEAD" {
@@ -57,7 +58,8 @@ fn one_connection_serves_request_after_request() {
         assert_eq!(answer.status, 200, "{method} {target}");
         world.until_idle();
     }
-    assert_eq!(world.asked_over(), [0; 5]);
+    assert_eq!(world.asked_over(), [0; 6]);
+    assert_eq!(world.upstream.heard()[4].body, b"what to do");
 }
 
 #[test]
@@ -142,6 +144,33 @@ fn a_new_connection_that_dies_is_no_reason_to_ask_again() {
     world.upstream.says(Reply::default().then_close());
     assert_eq!(world.get("/free", &[]).status, 502);
     assert_eq!(world.upstream.hits(), 1);
+}
+
+#[test]
+fn a_body_goes_again_with_a_call_that_is_asked_again() {
+    let world = start();
+    assert_eq!(world.get("/free", &[]).status, 200);
+    world.until_idle();
+    world.upstream.answers(|heard| if heard.connection == 0 { Reply::reset() } else { Reply::ok("put") });
+    let body = "p".repeat(60_000);
+    let answer = world.ask("PUT", "/free", &[], &body);
+    assert_eq!((answer.status, answer.text().as_str()), (200, "put"));
+    let bodies: Vec<_> = world.upstream.heard().into_iter().skip(1).map(|heard| heard.body).collect();
+    assert_eq!(bodies, [body.as_bytes(), body.as_bytes()]);
+}
+
+#[test]
+fn an_upstream_is_asked_nothing_before_a_small_body_is_here() {
+    let world = start();
+    let whole = request("POST", "/free", &[], "do it");
+    let mut wire = world.wire();
+    wire.send(&whole[..whole.len() - 2]);
+    until_true("the request", || world.gateway.metric("gateway_requests_in_flight") == 1);
+    assert!(wire.is_silent_for(std::time::Duration::from_millis(100)));
+    assert_eq!((world.upstream.hits(), world.upstream.connections()), (0, 0));
+    wire.send(&whole[whole.len() - 2..]);
+    assert_eq!(wire.answer().status, 200);
+    assert_eq!(world.upstream.last().body, b"do it");
 }
 
 #[test]
