@@ -18,6 +18,9 @@ const STATEMENTS: usize = 64;
 /// anew for each write, since payments are found by hashes.
 const CACHE_KIB: i64 = 32 * 1024;
 
+/// Of each one that looks up, in KiB: the roots and the pages below them of some million keys.
+const LOOKUP_CACHE_KIB: i64 = 16 * 1024;
+
 /// How many pages the write-ahead log has before they are moved to their places, 16 MiB. Many payments write to the same few
 /// pages, which are then moved once.
 const LOG_PAGES: i64 = 4096;
@@ -56,8 +59,11 @@ impl Opening {
         Ok(connection)
     }
 
-    pub(super) fn to_read(&self) -> Result<Connection, StoreError> {
-        self.connect(OpenFlags::SQLITE_OPEN_READ_ONLY)
+    /// For what is found by hashes, of payments, keys and holders.
+    pub(super) fn to_look_up(&self) -> Result<Connection, StoreError> {
+        let connection = self.connect(OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        connection.pragma_update(None, "cache_size", -LOOKUP_CACHE_KIB)?;
+        Ok(connection)
     }
 
     fn connect(&self, access: OpenFlags) -> Result<Connection, StoreError> {

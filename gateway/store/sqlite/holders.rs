@@ -13,13 +13,7 @@ use crate::store::{Changes, StoreError};
 /// What a key's row is read by.
 pub(super) const KEY: &str = "SELECT id, holder_id, origin, prefix, hint, created_at, revoked_at FROM keys ";
 /// What a subscription's row is read by.
-pub(super) const SUBSCRIPTION: &str =
-    "SELECT id, holder_id, chain, payer, plan, key_prefix, expires_at, units, used FROM subscriptions ";
-
-pub(super) async fn key(pool: &SqlitePool, hash: &KeyHash) -> Result<Option<Key>, StoreError> {
-    let query = sqlx::query(sqlx::AssertSqlSafe(format!("{KEY} WHERE hash = ?"))).bind(hash.0.as_slice());
-    query.fetch_optional(pool).await?.map(|row| key_row(&row)).transpose()
-}
+pub(super) const SUBSCRIPTION: &str = "SELECT id, holder_id, chain, payer, plan, key_prefix, expires_at, units, used FROM subscriptions ";
 
 pub(super) async fn keys_of(pool: &SqlitePool, holder: &HolderId) -> Result<Vec<Key>, StoreError> {
     let query = format!("{KEY} WHERE holder_id = ? ORDER BY created_at DESC, id");
@@ -64,12 +58,6 @@ pub(super) async fn holder_named(pool: &SqlitePool, name: &str) -> Result<Option
 
 pub(super) async fn subscription(pool: &SqlitePool, id: &SubscriptionId) -> Result<Option<Subscription>, StoreError> {
     let query = sqlx::query(sqlx::AssertSqlSafe(format!("{SUBSCRIPTION} WHERE id = ?"))).bind(id.as_str());
-    query.fetch_optional(pool).await?.map(|row| subscription_row(&row)).transpose()
-}
-
-pub(super) async fn current_of(pool: &SqlitePool, holder: &HolderId) -> Result<Option<Subscription>, StoreError> {
-    let query = format!("{SUBSCRIPTION} WHERE holder_id = ? AND replaced_by IS NULL");
-    let query = sqlx::query(sqlx::AssertSqlSafe(query)).bind(holder.as_str());
     query.fetch_optional(pool).await?.map(|row| subscription_row(&row)).transpose()
 }
 

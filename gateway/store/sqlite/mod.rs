@@ -2,7 +2,7 @@
 //!
 //! Readers have connections of their own; all writes go through one writer, which commits together what arrived
 //! together, so that concurrent payments share one sync of the disk. `sqlx` makes the tables and reads them; the writer,
-//! and what is read for each payment, have [connections](connecting) on threads of their own.
+//! and what is read for each payment and credential, have [connections](connecting) on threads of their own.
 
 mod beside;
 mod books;
@@ -14,7 +14,7 @@ mod failing;
 #[cfg(test)]
 mod fixture;
 mod holders;
-mod known;
+mod lookups;
 #[cfg(test)]
 mod model;
 mod moves;
@@ -52,7 +52,7 @@ use sqlx::{ConnectOptions as _, Connection as _, SqlSafeStr as _};
 
 pub use self::beside::Alone;
 use self::connecting::Opening;
-use self::known::Known;
+use self::lookups::Lookups;
 use self::moves::SettlingRow;
 use self::responses::Responses;
 use self::writer::{Desk, Write, Writer, Written};
@@ -69,7 +69,7 @@ use crate::x402::facilitator::SettleResponse;
 #[derive(Debug)]
 pub struct SqliteStore {
     readers: SqlitePool,
-    known: Known,
+    lookups: Lookups,
     writer: Writer,
     claims: Claims,
     /// Held as long as the store is: claims are in memory, so a second gateway would not see them. None beside a
@@ -107,10 +107,10 @@ impl SqliteStore {
     ) -> Result<Self, StoreError> {
         let readers = options(&opening.path).create_if_missing(false).read_only(true);
         let readers = SqlitePoolOptions::new().max_connections(4).connect_with(readers).await?;
-        let known = Known::start(&opening)?;
+        let lookups = Lookups::start(&opening)?;
         let connection = opening.to_write()?;
         let writer = Writer::start(Desk { connection, opening, responses: Responses::new(retention), clock })?;
-        Ok(Self { readers, known, writer, claims: Claims::default(), _lock: lock })
+        Ok(Self { readers, lookups, writer, claims: Claims::default(), _lock: lock })
     }
 }
 
@@ -183,7 +183,7 @@ impl Ledger for SqliteStore {
             Ok(claim) => claim,
             Err(busy) => return Ok(ClaimOutcome::InFlight(busy)),
         };
-        if !self.known.has(id).await? {
+        if !self.lookups.has(id).await? {
             return Ok(ClaimOutcome::New(claim));
         }
         Ok(match rows::payment(&self.readers, id).await? {
@@ -248,7 +248,7 @@ impl Ledger for SqliteStore {
 #[async_trait]
 impl KeyStore for SqliteStore {
     async fn key(&self, hash: &KeyHash) -> Result<Option<Key>, StoreError> {
-        holders::key(&self.readers, hash).await
+        self.lookups.key(hash).await
     }
 
     async fn keys_of(&self, holder: &HolderId) -> Result<Vec<Key>, StoreError> {
@@ -276,7 +276,7 @@ impl KeyStore for SqliteStore {
     }
 
     async fn current_of(&self, holder: &HolderId) -> Result<Option<Subscription>, StoreError> {
-        holders::current_of(&self.readers, holder).await
+        self.lookups.current_of(holder).await
     }
 
     async fn grant(&self, sale: &Sale) -> Result<(), StoreError> {
