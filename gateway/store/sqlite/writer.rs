@@ -186,11 +186,24 @@ fn commit(desk: &mut Desk, batch: &[Job]) -> Result<Vec<Result<Written, StoreErr
     let now = unix_millis(desk.clock.now());
     let mut transaction = desk.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let mut answers = Vec::with_capacity(batch.len());
-    for job in batch {
-        let answer = apply_whole(&mut transaction, &mut desk.responses, &job.write, now);
-        match answer {
-            Err(StoreError::Failed(_)) => return answer.map(|_| answers),
-            answer => answers.push(answer),
+    // A savepoint copies each page that is changed after it: a write that is alone has the transaction for one.
+    if let [alone] = batch {
+        match apply(&transaction, &mut desk.responses, &alone.write, now) {
+            Err(StoreError::Failed(error)) => return Err(StoreError::Failed(error)),
+            Err(refused) => {
+                desk.responses.forget_count();
+                transaction.rollback()?;
+                return Ok(vec![Err(refused)]);
+            }
+            written => answers.push(written),
+        }
+    } else {
+        for job in batch {
+            let answer = apply_whole(&mut transaction, &mut desk.responses, &job.write, now);
+            match answer {
+                Err(StoreError::Failed(_)) => return answer.map(|_| answers),
+                answer => answers.push(answer),
+            }
         }
     }
     crash_point!("writer.committing");
