@@ -41,17 +41,18 @@ async fn holders(books: &mut SqliteConnection, count: u32) -> Result<()> {
     query(sqlx::AssertSqlSafe(holders)).bind(count).execute(&mut *books).await?;
     let plan = plan();
     let subscriptions = format!(
-        "{NUMBERS} INSERT INTO subscriptions (id, holder_id, chain, payer, plan, key_prefix, expires_at, units, created_at)
-         SELECT printf('sub_%040x', n), printf('hol_%040x', n), 'evm', printf('0x%040x', n), ?, 'tg_live_', ?, ?, 0
+        "{NUMBERS} INSERT INTO subscriptions (id, holder_id, chain, payer, plan, key_prefix, expires_at, created_at)
+         SELECT printf('sub_%040x', n), printf('hol_%040x', n), 'evm', printf('0x%040x', n), ?, 'tg_live_', ?, 0
          FROM numbers"
     );
     query(sqlx::AssertSqlSafe(subscriptions))
         .bind(count)
         .bind(serde_json::to_string(&plan)?)
         .bind(unix_millis(SystemTime::now() + plan.duration))
-        .bind(plan.units.map(Units::stored))
-        .execute(books)
+        .execute(&mut *books)
         .await?;
+    let balances = format!("{NUMBERS} INSERT INTO balances (id, units) SELECT printf('sub_%040x', n), ? FROM numbers");
+    query(sqlx::AssertSqlSafe(balances)).bind(count).bind(plan.units.map(Units::stored)).execute(books).await?;
     Ok(())
 }
 

@@ -54,7 +54,7 @@ impl Shop {
     pub(super) async fn used(&self) -> Result<u64> {
         let options = SqliteConnectOptions::new().filename(self.folder.path().join("store.db"));
         let mut connection = options.connect().await?;
-        let used: i64 = sqlx::query_scalar("SELECT sum(used) FROM subscriptions").fetch_one(&mut connection).await?;
+        let used: i64 = sqlx::query_scalar("SELECT sum(used) FROM balances").fetch_one(&mut connection).await?;
         connection.close().await?;
         Ok(u64::try_from(used)? / 1000)
     }

@@ -120,7 +120,7 @@ impl Shop {
     pub(super) async fn set_aside(&self) -> i64 {
         let options = SqliteConnectOptions::new().filename(self.folder.path().join("store.db")).read_only(true);
         let mut connection = options.connect().await.unwrap();
-        sqlx::query_scalar("SELECT sum(leased) FROM subscriptions").fetch_one(&mut connection).await.unwrap()
+        sqlx::query_scalar("SELECT sum(leased) FROM balances").fetch_one(&mut connection).await.unwrap()
     }
 
     /// From now on, the same plan bought again extends.

@@ -13,7 +13,7 @@ use crate::store::{Changes, StoreError};
 /// What a key's row is read by.
 pub(super) const KEY: &str = "SELECT id, holder_id, origin, prefix, hint, created_at, revoked_at FROM keys ";
 /// What a subscription's row is read by.
-pub(super) const SUBSCRIPTION: &str = "SELECT id, holder_id, chain, payer, plan, key_prefix, expires_at, units, used FROM subscriptions ";
+pub(super) const SUBSCRIPTION: &str = "SELECT id, holder_id, chain, payer, plan, key_prefix, expires_at, units, used FROM subscriptions JOIN balances USING (id) ";
 
 pub(super) async fn keys_of(pool: &SqlitePool, holder: &HolderId) -> Result<Vec<Key>, StoreError> {
     let query = format!("{KEY} WHERE holder_id = ? ORDER BY created_at DESC, id");

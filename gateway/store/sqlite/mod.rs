@@ -117,7 +117,7 @@ impl SqliteStore {
 /// How long the operator's commands may keep the file to themselves.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-const MIGRATIONS: [(&str, &str); 8] = [
+const MIGRATIONS: [(&str, &str); 9] = [
     ("payments and subscriptions", include_str!("schema/1_payments_and_subscriptions.sql")),
     ("recovery", include_str!("schema/2_recovery.sql")),
     ("operator", include_str!("schema/3_operator.sql")),
@@ -126,6 +126,7 @@ const MIGRATIONS: [(&str, &str); 8] = [
     ("facilitator", include_str!("schema/6_facilitator.sql")),
     ("proofs", include_str!("schema/7_proofs.sql")),
     ("payments in order", include_str!("schema/8_payments_in_order.sql")),
+    ("balances", include_str!("schema/9_balances.sql")),
 ];
 
 fn options(path: &Path) -> SqliteConnectOptions {

@@ -15,9 +15,10 @@ use crate::store::{
     By, Ends, HolderAct, KeyEntry, KeyStore as _, Register, Selection, Span, StoreError, SubscriptionEntry, Used,
 };
 
-const SUBSCRIPTION: &str = "SELECT s.id, s.holder_id, s.chain, s.payer, s.plan, s.key_prefix, s.expires_at, s.units,
-                                   s.used, s.payment_id, s.created_at, s.replaced_by, h.name
-                            FROM subscriptions s JOIN holders h ON h.id = s.holder_id WHERE ";
+const SUBSCRIPTION: &str = "SELECT s.id, s.holder_id, s.chain, s.payer, s.plan, s.key_prefix, s.expires_at, b.units,
+                                   b.used, s.payment_id, s.created_at, s.replaced_by, h.name
+                            FROM subscriptions s JOIN balances b ON b.id = s.id JOIN holders h ON h.id = s.holder_id
+                            WHERE ";
 
 const KEY: &str = "SELECT k.id, k.hash, k.holder_id, k.origin, k.prefix, k.hint, k.created_at, k.revoked_at, h.name
                    FROM keys k JOIN holders h ON h.id = k.holder_id

@@ -39,9 +39,8 @@ pub(super) fn sell(
         connection.prepare_cached(replace)?.execute([bought.id.as_str(), &earlier.id])?;
     }
     let mut sold = connection.prepare_cached(
-        "INSERT INTO subscriptions (id, holder_id, payment_id, chain, payer, plan, key_prefix, expires_at, units, used,
-                                    created_at, extends)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO subscriptions (id, holder_id, payment_id, chain, payer, plan, key_prefix, expires_at, created_at, extends)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )?;
     sold.execute(params![
         bought.id.as_str(),
@@ -52,11 +51,11 @@ pub(super) fn sell(
         to_json(&bought.plan)?,
         &*bought.key_prefix,
         unix_millis(bought.expires_at),
-        bought.units.map(Units::stored),
-        bought.used.stored(),
         now,
         extends,
     ])?;
+    let mut balance = connection.prepare_cached("INSERT INTO balances (id, units, used) VALUES (?, ?, ?)")?;
+    balance.execute(params![bought.id.as_str(), bought.units.map(Units::stored), bought.used.stored()])?;
     put_key(connection, &holder, &sale.key, now)?;
     changed(connection, &holder, now)
 }
@@ -64,7 +63,7 @@ pub(super) fn sell(
 fn earlier(connection: &Connection, holder: &HolderId) -> Result<Option<Earlier>, StoreError> {
     let mut current = connection.prepare_cached(
         "SELECT id, CASE WHEN json_valid(plan) THEN plan ->> '$.name' END, expires_at, units, used, leased
-         FROM subscriptions WHERE holder_id = ? AND replaced_by IS NULL",
+         FROM subscriptions JOIN balances USING (id) WHERE holder_id = ? AND replaced_by IS NULL",
     )?;
     let current = current.query_row([holder.as_str()], |row| {
         Ok(Earlier {

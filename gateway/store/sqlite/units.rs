@@ -13,44 +13,54 @@ const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 pub(super) fn lease(connection: &Connection, id: &SubscriptionId, want: Units) -> Result<Units, StoreError> {
     let mut free = connection.prepare_cached(
-        "SELECT max(0, min(?, units - used - leased)) FROM subscriptions WHERE id = ? AND units IS NOT NULL
-                AND replaced_by IS NULL",
+        "SELECT max(0, min(?, units - used - leased)) FROM balances JOIN subscriptions USING (id)
+         WHERE id = ? AND units IS NOT NULL AND replaced_by IS NULL",
     )?;
     let granted: Option<i64> = free.query_row(params![want.stored(), id.as_str()], |row| row.get(0)).optional()?;
     let granted = granted.unwrap_or(0);
     if granted == 0 {
         return Ok(Units::ZERO);
     }
-    let mut leased = connection.prepare_cached("UPDATE subscriptions SET leased = leased + ? WHERE id = ?")?;
+    let mut leased = connection.prepare_cached("UPDATE balances SET leased = leased + ? WHERE id = ?")?;
     leased.execute(params![granted, id.as_str()])?;
     Ok(Units::from_stored(granted))
 }
 
+/// In the order of the rows, so that those which lie together are changed together.
 pub(super) fn report(connection: &Connection, usages: &[Usage], now: i64) -> Result<(), StoreError> {
-    let mut used = connection.prepare_cached(
-        "UPDATE subscriptions SET used = used + ?1, leased = max(0, leased - ?1 - ?2) WHERE id = ?3
-         RETURNING replaced_by",
-    )?;
-    for usage in usages {
+    let mut used = connection
+        .prepare_cached("UPDATE balances SET used = used + ?1, leased = max(0, leased - ?1 - ?2) WHERE id = ?3")?;
+    for usage in in_order(usages, |usage| usage.subscription.as_str()) {
         let (spent, returned) = (usage.spent.stored(), usage.returned.stored());
-        let used = used.query_row(params![spent, returned, usage.subscription.as_str()], |row| row.get(0));
-        let replaced_by: Option<String> = used.optional()?.flatten();
+        used.execute(params![spent, returned, usage.subscription.as_str()])?;
         if returned > 0 {
-            hand_on(connection, replaced_by, returned, now)?;
+            hand_on(connection, replaced_by(connection, &usage.subscription)?, returned, now)?;
         }
-        count(connection, usage, now.div_euclid(DAY_MS))?;
     }
-    Ok(())
+    let day = now.div_euclid(DAY_MS);
+    in_order(usages, |usage| usage.holder.as_str()).into_iter().try_for_each(|usage| count(connection, usage, day))
+}
+
+fn in_order<'u>(usages: &'u [Usage], by: impl Fn(&'u Usage) -> &'u str) -> Vec<&'u Usage> {
+    let mut usages: Vec<_> = usages.iter().collect();
+    usages.sort_unstable_by_key(|usage| by(usage));
+    usages
+}
+
+fn replaced_by(connection: &Connection, id: &SubscriptionId) -> Result<Option<String>, StoreError> {
+    let mut standing = connection.prepare_cached("SELECT replaced_by FROM subscriptions WHERE id = ?")?;
+    Ok(standing.query_row([id.as_str()], |row| row.get(0)).optional()?.flatten())
 }
 
 /// Frees what a gateway that is no more had set aside and not spent.
 pub(super) fn free_leases(connection: &mut Connection, now: i64) -> Result<(), StoreError> {
     let transaction = connection.transaction()?;
     let leased: Vec<(Option<String>, i64)> = {
-        let mut leased = transaction.prepare("SELECT replaced_by, leased FROM subscriptions WHERE leased > 0")?;
+        let mut leased = transaction
+            .prepare("SELECT replaced_by, leased FROM balances JOIN subscriptions USING (id) WHERE leased > 0")?;
         leased.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?
     };
-    transaction.execute("UPDATE subscriptions SET leased = 0 WHERE leased > 0", [])?;
+    transaction.execute("UPDATE balances SET leased = 0 WHERE leased > 0", [])?;
     for (replaced_by, units) in leased {
         hand_on(&transaction, replaced_by, units, now)?;
     }
@@ -67,7 +77,7 @@ fn hand_on(connection: &Connection, mut next: Option<String>, units: i64, now: i
         let row: Option<(bool, Option<String>, String)> = row.optional()?;
         let Some((true, replaced_by, holder)) = row else { return Ok(()) };
         if replaced_by.is_none() {
-            let mut more = connection.prepare_cached("UPDATE subscriptions SET units = units + ? WHERE id = ?")?;
+            let mut more = connection.prepare_cached("UPDATE balances SET units = units + ? WHERE id = ?")?;
             more.execute(params![units, id])?;
             return sales::changed(connection, &HolderId::new(&holder), now);
         }

@@ -113,3 +113,56 @@ async fn payments_are_put_in_order_with_all_that_is_known_of_them() {
     query("DELETE FROM payments WHERE id = 'pay_a'").execute(&mut connection).await.unwrap();
     assert_eq!(texts(&mut connection, "SELECT payment_id FROM responses").await, ["pay_b"]);
 }
+
+/// What version 8 wrote: a subscription that another one extends, and one without a limit; of the first something is set
+/// aside.
+const SUBSCRIPTIONS: &str = "
+INSERT INTO holders VALUES ('hol_1', 'acme', 1), ('hol_2', NULL, 2);
+INSERT INTO subscriptions (id, holder_id, payment_id, chain, payer, plan, key_prefix, expires_at, units, used, leased,
+                           created_at, replaced_by, extends)
+VALUES ('sub_b', 'hol_1', 'pay_b', 'evm', '0x01', '{}', 'tg_', 9, 10000, 2000, 3000, 1, 'sub_a', 0),
+       ('sub_a', 'hol_1', NULL, 'solana', '', '{}', 'tg_live_', 99, 15000, 1, 0, 2, NULL, 1),
+       ('sub_c', 'hol_2', 'pay_c', 'evm', '0x02', '{}', 'tg_', 9, NULL, 7000, 0, 3, NULL, 0);
+";
+
+/// All columns of version 8, as one text for each subscription. Those of the same name were moved.
+const BOUGHT: [&str; 2] = [
+    "SELECT json_array(id, holder_id, payment_id, chain, payer, plan, key_prefix, expires_at, units, used, leased, created_at,
+            replaced_by, extends) FROM subscriptions ORDER BY id",
+    "SELECT json_array(id, holder_id, payment_id, chain, payer, plan, key_prefix, expires_at, units, used, leased, created_at,
+            replaced_by, extends) FROM subscriptions JOIN balances USING (id) ORDER BY id",
+];
+
+#[tokio::test]
+async fn what_is_used_and_set_aside_gets_rows_of_its_own() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let path = folder.path().join("store.db");
+    migrate_to(&path, 8).await.unwrap();
+    let mut connection = options(&path).connect().await.unwrap();
+    sqlx::raw_sql(SUBSCRIPTIONS).execute(&mut connection).await.unwrap();
+    let before = texts(&mut connection, BOUGHT[0]).await;
+    assert_eq!(before.len(), 3);
+    connection.close().await.unwrap();
+    migrate_to(&path, 9).await.unwrap();
+    let mut connection = options(&path).connect().await.unwrap();
+    assert_eq!(texts(&mut connection, BOUGHT[1]).await, before);
+    assert_eq!(texts(&mut connection, "SELECT \"table\" FROM pragma_foreign_key_check").await, [""; 0]);
+    for refused in [
+        "UPDATE balances SET leased = 8001 WHERE id = 'sub_b'",
+        "UPDATE balances SET used = -1",
+        "DELETE FROM balances",
+        "DELETE FROM subscriptions",
+        "UPDATE subscriptions SET replaced_by = NULL WHERE id = 'sub_b'",
+        "UPDATE subscriptions SET holder_id = 'hol_1'",
+        "UPDATE subscriptions SET payment_id = 'pay_c'",
+    ] {
+        let refused_by = query(refused).execute(&mut connection).await.unwrap_err();
+        assert!(refused_by.as_database_error().is_some_and(is_constraint), "{refused}: {refused_by}");
+    }
+    connection.close().await.unwrap();
+    drop(SqliteStore::open(&path, super::fixture::retention(), Arc::new(ManualClock::at(NOW))).await.unwrap());
+    let mut connection = options(&path).connect().await.unwrap();
+    let units = "SELECT json_array(id, units, used, leased) FROM balances ORDER BY id";
+    let handed_on = [r#"["sub_a",18000,1,0]"#, r#"["sub_b",10000,2000,0]"#, r#"["sub_c",null,7000,0]"#];
+    assert_eq!(texts(&mut connection, units).await, handed_on);
+}

@@ -166,12 +166,12 @@ impl World {
 
     /// What was used of each subscription, in thousandths.
     pub(crate) fn units_used(&self) -> Vec<i64> {
-        self.read("SELECT used FROM subscriptions ORDER BY created_at")
+        self.read("SELECT used FROM subscriptions JOIN balances USING (id) ORDER BY created_at")
     }
 
     /// What is set aside of each subscription, in thousandths.
     pub(crate) fn units_leased(&self) -> Vec<i64> {
-        self.read("SELECT leased FROM subscriptions ORDER BY created_at")
+        self.read("SELECT leased FROM subscriptions JOIN balances USING (id) ORDER BY created_at")
     }
 
     /// Does to the books what another process might.
