@@ -16,7 +16,7 @@ const RATE_PER_MAX: Duration = Duration::from_secs(31 * 24 * 60 * 60);
 /// What a buyer gets for the price of a plan. The price itself is in the plan's offer.
 ///
 /// A subscription keeps a copy, so that editing a plan changes nothing already sold.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Plan {
     /// Its name, as in `?plan=`.
     pub name: Arc<str>,
@@ -32,7 +32,7 @@ pub struct Plan {
 }
 
 /// A number of calls in a stretch of time, for example 10 in a second.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Rate {
     /// Calls; never zero.
     pub calls: u32,

@@ -165,7 +165,7 @@ pub(super) fn to_upstream(
                 headers.remove(AUTHORIZATION);
             }
             let labels = reservation.account().labels();
-            headers.insert(PLAN, labels.plan.clone());
+            headers.insert(PLAN, labels.plan.name.clone());
             (None, labels.payer.clone())
         }
         Pass::Verified(verified) => (Some(&verified.presented().id), verified.payer().map(text).transpose()?),

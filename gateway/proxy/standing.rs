@@ -12,9 +12,9 @@ pub(super) fn headers(standing: &Standing, now: SystemTime) -> impl Iterator<Ite
     let labels = &standing.labels;
     let text = |text: String| HeaderValue::try_from(text).ok();
     [
-        (const { HeaderName::from_static("ratelimit-policy") }, labels.policy.clone()),
+        (const { HeaderName::from_static("ratelimit-policy") }, labels.plan.policy.clone()),
         (const { HeaderName::from_static("ratelimit") }, standing.rate_limit(now).and_then(text)),
-        (const { HeaderName::from_static("x-quota-limit") }, labels.limit.clone()),
+        (const { HeaderName::from_static("x-quota-limit") }, labels.plan.limit.clone()),
         (
             const { HeaderName::from_static("x-quota-remaining") },
             standing.remaining().and_then(|left| text(left.to_string())),

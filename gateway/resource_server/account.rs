@@ -11,6 +11,7 @@ use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
 
 use super::accounts::Subject;
+use super::plans_met::PlansMet;
 use super::standing::{Labels, Standing};
 use crate::plans::{Plan, Subscription, Units};
 use crate::pricing::Route;
@@ -86,9 +87,10 @@ struct Tallied {
 }
 
 impl Account {
-    pub(super) fn new(subscription: Subscription, changed: Arc<Changed>) -> Self {
+    pub(super) fn new(mut subscription: Subscription, plans: &PlansMet, changed: Arc<Changed>) -> Self {
+        let plan = plans.share(&mut subscription);
         Self {
-            labels: Arc::new(Labels::of(&subscription)),
+            labels: Arc::new(Labels::of(&subscription, plan)),
             leased: AtomicU64::new(0),
             spent: AtomicU64::new(0),
             written: AtomicU64::new(subscription.used.thousandths()),

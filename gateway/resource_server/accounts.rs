@@ -13,6 +13,7 @@ use quick_cache::sync::Cache;
 use quick_cache::{DefaultHashBuilder, UnitWeighter};
 
 use super::account::{Account, Changed, Grant};
+use super::plans_met::PlansMet;
 use super::quota::{Unseen, Written};
 use crate::crash::crash_point;
 use crate::plans::{HolderId, KeyHash, Subscription, Units};
@@ -29,6 +30,7 @@ pub struct Accounts {
     store: Arc<dyn KeyStore>,
     grants: Cache<Subject, Arc<Grant>>,
     accounts: Cache<HolderId, Arc<Account>, UnitWeighter, DefaultHashBuilder, Retire>,
+    plans: PlansMet,
     changed: Arc<Changed>,
     unseen: Unseen,
     /// Counts what made something in memory old, so that what was read meanwhile is read again.
@@ -79,6 +81,7 @@ impl Accounts {
             store,
             grants: Cache::new(KEPT_MAX),
             accounts: Cache::with(KEPT_MAX, weight, UnitWeighter, DefaultHashBuilder::default(), Retire),
+            plans: PlansMet::default(),
             changed: Arc::default(),
             unseen: Unseen::default(),
             epoch: AtomicU64::new(0),
@@ -142,8 +145,10 @@ impl Accounts {
             Ok(account) => Ok(Some(account)),
             Err(guard) => {
                 crash_point!("account.reading");
-                let Some(subscription) = self.store.current_of(&holder).await? else { return Ok(None) };
-                let account = Arc::new(Account::new(subscription, Arc::clone(&self.changed)));
+                let Some(mut subscription) = self.store.current_of(&holder).await? else { return Ok(None) };
+                // The same text, once.
+                subscription.holder = holder;
+                let account = Arc::new(Account::new(subscription, &self.plans, Arc::clone(&self.changed)));
                 // An error says that the entry was removed meanwhile: this caller has its account all the same, and
                 // nobody else, since nobody would hear of what becomes of it.
                 if guard.insert(Arc::clone(&account)).is_err() {

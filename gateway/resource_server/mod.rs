@@ -28,6 +28,7 @@ mod keyring;
 #[cfg(test)]
 mod opening;
 mod operator;
+mod plans_met;
 mod proofs;
 mod proven;
 mod purchase;
@@ -85,7 +86,7 @@ pub use registrar::{Gift, Given, Registrar, Unregistered};
 pub use resolve::Chains;
 pub use screened::Verified;
 pub use settle::Unsettled;
-pub use standing::{Labels, Standing};
+pub use standing::{Labels, PlanLabels, Standing};
 pub use tab::{Ended, Tab};
 pub use wallet::Holding;
 

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 use http::HeaderValue;
 
 use crate::clock::unix_seconds;
-use crate::plans::{Rate, Subscription, Units};
+use crate::plans::{Plan, Rate, Subscription, Units};
 
 /// Room for the usual `RateLimit`.
 const RATE_LIMIT_BYTES: usize = 64;
@@ -25,50 +25,67 @@ pub struct Standing {
 /// What every answer says of a subscription and never changes. The texts are made once, since keyed answers are many.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Labels {
-    /// What may be used in all.
-    pub units: Option<Units>,
+    /// What is the same for all who bought the plan.
+    pub plan: Arc<PlanLabels>,
     /// When it ends.
     pub expires_at: SystemTime,
+    /// Who paid, for the upstream. None if nobody did.
+    pub payer: Option<HeaderValue>,
+    /// `X-Quota-Reset`: seconds of Unix time.
+    pub reset: HeaderValue,
+}
+
+/// What every answer says of a plan.
+#[derive(Debug, PartialEq, Eq)]
+pub struct PlanLabels {
+    /// What may be used in all.
+    pub units: Option<Units>,
     /// How fast it may be used, and how many calls may come at once.
     pub rate: Option<(Rate, u32)>,
     /// The plan's name, for the upstream.
-    pub plan: HeaderValue,
-    /// Who paid, for the upstream. None if nobody did.
-    pub payer: Option<HeaderValue>,
+    pub name: HeaderValue,
     /// `X-Quota-Limit`.
     pub limit: Option<HeaderValue>,
-    /// `X-Quota-Reset`: seconds of Unix time.
-    pub reset: HeaderValue,
     /// `RateLimit-Policy`.
     pub policy: Option<HeaderValue>,
 }
 
 impl Labels {
-    pub(super) fn of(bought: &Subscription) -> Self {
-        // A copy has no room to spare, and there are as many of these as subscriptions in memory.
-        let value = |text: &str| HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static(""));
-        let rate = bought.plan.rate.map(|rate| (rate, bought.plan.burst.unwrap_or(rate.calls)));
-        let quota =
-            bought.units.map(|units| format!("\"plan\";q={};w={}", whole(units), bought.plan.duration.as_secs()));
+    pub(super) fn of(bought: &Subscription, plan: Arc<PlanLabels>) -> Self {
+        Self {
+            plan,
+            expires_at: bought.expires_at,
+            payer: (!bought.payer.is_empty()).then(|| value(&bought.payer)),
+            reset: value(&unix_seconds(bought.expires_at).to_string()),
+        }
+    }
+}
+
+impl PlanLabels {
+    pub(super) fn of(plan: &Plan, units: Option<Units>) -> Self {
+        let rate = plan.rate.map(|rate| (rate, plan.burst.unwrap_or(rate.calls)));
+        let quota = units.map(|units| format!("\"plan\";q={};w={}", whole(units), plan.duration.as_secs()));
         let burst = rate.map(|(rate, burst)| format!("\"rate\";q={burst};w={}", refill(rate, burst).as_secs().max(1)));
         let policies: Vec<_> = quota.into_iter().chain(burst).collect();
         Self {
-            units: bought.units,
-            expires_at: bought.expires_at,
+            units,
             rate,
-            plan: value(&bought.plan.name),
-            payer: (!bought.payer.is_empty()).then(|| value(&bought.payer)),
-            limit: bought.units.map(|units| value(&units.to_string())),
-            reset: value(&unix_seconds(bought.expires_at).to_string()),
+            name: value(&plan.name),
+            limit: units.map(|units| value(&units.to_string())),
             policy: (!policies.is_empty()).then(|| value(&policies.join(", "))),
         }
     }
 }
 
+/// A copy, which has no room to spare: there are as many of these as subscriptions in memory.
+fn value(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static(""))
+}
+
 impl Standing {
     /// What is left of the plan. None if it has no limit.
     pub fn remaining(&self) -> Option<Units> {
-        self.labels.units.map(|units| units.saturating_sub(self.used))
+        self.labels.plan.units.map(|units| units.saturating_sub(self.used))
     }
 
     /// `RateLimit` (draft-ietf-httpapi-ratelimit-headers): what is left, in whole units and calls, and the seconds until
@@ -80,7 +97,7 @@ impl Standing {
             push(&mut text, "\"plan\";r=", whole(left));
             push(&mut text, ";t=", ends_in);
         }
-        if let Some((rate, burst)) = self.labels.rate {
+        if let Some((rate, burst)) = self.labels.plan.rate {
             let full_in = refill(rate, burst.saturating_sub(self.rate_left)).as_secs();
             text.push_str(if text.is_empty() { "" } else { ", " });
             push(&mut text, "\"rate\";r=", self.rate_left.min(burst).into());
