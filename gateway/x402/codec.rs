@@ -1,16 +1,26 @@
 //! Base64 of JSON, as every x402 header carries it.
 
+use std::sync::LazyLock;
+
 use base64::Engine as _;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+use base64::engine::simd::Simd;
+use base64::engine::{DecodePaddingMode, GeneralPurposeConfig};
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+use base64::{alphabet, engine::GeneralPurpose};
 use serde::Serialize;
 
 use super::headers::PAYMENT_BYTES_MAX;
 
 /// The standard alphabet; padding is always written, and not demanded, as in the reference decoder.
-const BASE64: GeneralPurpose = GeneralPurpose::new(
-    &base64::alphabet::STANDARD,
-    GeneralPurposeConfig::new().with_encode_padding(true).with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
+const PADDING: GeneralPurposeConfig =
+    GeneralPurposeConfig::new().with_encode_padding(true).with_decode_padding_mode(DecodePaddingMode::Indifferent);
+
+/// By the processor's vector instructions, if it has those that the crate knows.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+static BASE64: LazyLock<Simd> = LazyLock::new(|| Simd::standard(PADDING));
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+static BASE64: LazyLock<GeneralPurpose> = LazyLock::new(|| GeneralPurpose::new(&alphabet::STANDARD, PADDING));
 
 /// Why a header value is not base64 of JSON.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -73,6 +83,19 @@ mod tests {
         }
         assert_eq!(decode(&[b'A'; PAYMENT_BYTES_MAX + 1]), Err(CodecError::TooLarge));
         assert_eq!(decode(b"//8="), Err(CodecError::NotUtf8));
+    }
+
+    #[test]
+    fn a_byte_of_another_alphabet_is_refused_wherever_it_stands() {
+        let good = encode_bytes(&[b'x'; 150]);
+        assert_eq!(good.len(), 200);
+        for place in 0..good.len() {
+            for byte in [b'-', b'_', b' ', b'\n', 0x80] {
+                let mut bad = good.clone().into_bytes();
+                bad[place] = byte;
+                assert_eq!(decode(&bad), Err(CodecError::NotBase64), "{byte} at {place}");
+            }
+        }
     }
 
     proptest! {
