@@ -1,15 +1,16 @@
 //! Calls in a closed loop, and keyed requests that come at their own times.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::task::JoinHandle;
+use tokio::sync::oneshot;
 
-use super::Result;
 use super::buyers::Request;
 use super::gateway::Gateway;
 use super::wire::{Wire, get};
+use super::{Result, aside};
 
 /// How many connections the keyed requests share.
 const KEYED_CONNECTIONS: u32 = 8;
@@ -103,41 +104,34 @@ pub(super) async fn at_a_rate(gateway: &Gateway, request: &Request, rate: u32, t
     Ok(Round::new(latencies, wall, cpu))
 }
 
-/// Buyers who pay one call after the other until they are told to stop.
+/// Buyers who pay one call after the other until they are told to stop, on a thread of their own.
 #[derive(Debug)]
 pub(super) struct Crowd {
     stop: Arc<AtomicBool>,
     sent: Arc<AtomicUsize>,
-    buyers: Vec<JoinHandle<std::result::Result<(), String>>>,
+    ended: oneshot::Receiver<std::result::Result<(), String>>,
 }
 
 impl Crowd {
     /// They begin within `delay`, so that their settlements do not end all at once.
     pub(super) async fn gather(gateway: &Gateway, lists: Vec<Vec<Request>>, delay: Duration) -> Result<Self> {
         let (stop, sent) = <(Arc<AtomicBool>, Arc<AtomicUsize>)>::default();
-        let count = u32::try_from(lists.len())?.max(1);
-        let mut wires = Vec::new();
-        for list in lists {
-            wires.push((Wire::to(gateway.addr).await?, list));
-        }
-        let start = Instant::now();
-        let buyers = (0..).zip(wires).map(|(number, (mut wire, list))| {
-            let (stop, sent) = (Arc::clone(&stop), Arc::clone(&sent));
-            tokio::spawn(async move {
-                tokio::time::sleep_until((start + delay * number / count).into()).await;
-                let mut list = list.into_iter();
-                while !stop.load(Ordering::Relaxed) {
-                    let request = list.next().ok_or("a buyer has run out of payments")?;
-                    sent.fetch_add(1, Ordering::Relaxed);
-                    ask(&mut wire, &request).await?;
-                }
-                Ok(())
-            })
-        });
-        let buyers = buyers.collect();
+        let (told, count, addr) = (Arc::clone(&stop), Arc::clone(&sent), gateway.addr);
+        let ended = aside::run(move || async move {
+            let each = delay / u32::try_from(lists.len()).unwrap_or(u32::MAX).max(1);
+            let start = Instant::now();
+            let buyers = (0..).zip(lists).map(|(number, list)| {
+                let buyer = Buyer { list, stop: Arc::clone(&told), sent: Arc::clone(&count) };
+                tokio::spawn(buyer.pay(addr, start + each * number))
+            });
+            for buyer in buyers.collect::<Vec<_>>() {
+                buyer.await.map_err(|error| error.to_string())??;
+            }
+            Ok(())
+        })?;
         // Until all are at it, and the first ones pay again.
         tokio::time::sleep(delay * 3).await;
-        Ok(Self { stop, sent, buyers })
+        Ok(Self { stop, sent, ended })
     }
 
     /// How many payments they have sent.
@@ -148,9 +142,27 @@ impl Crowd {
     /// Ends it; each finishes the call that it is at.
     pub(super) async fn dismiss(self) -> Result<usize> {
         self.stop.store(true, Ordering::Relaxed);
-        for buyer in self.buyers {
-            buyer.await??;
-        }
+        self.ended.await??;
         Ok(self.sent.load(Ordering::Relaxed))
+    }
+}
+
+struct Buyer {
+    list: Vec<Request>,
+    stop: Arc<AtomicBool>,
+    sent: Arc<AtomicUsize>,
+}
+
+impl Buyer {
+    async fn pay(self, addr: SocketAddr, from: Instant) -> std::result::Result<(), String> {
+        let mut wire = Wire::to(addr).await.map_err(|error| error.to_string())?;
+        tokio::time::sleep_until(from.into()).await;
+        let mut list = self.list.into_iter();
+        while !self.stop.load(Ordering::Relaxed) {
+            let request = list.next().ok_or("a buyer has run out of payments")?;
+            self.sent.fetch_add(1, Ordering::Relaxed);
+            ask(&mut wire, &request).await?;
+        }
+        Ok(())
     }
 }

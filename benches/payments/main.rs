@@ -17,6 +17,7 @@
 
 #![allow(clippy::float_arithmetic, reason = "ratios are printed, not charged")]
 
+mod aside;
 mod books;
 mod buyers;
 #[allow(dead_code, reason = "shared, and each benchmark uses a part")]

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 
-use super::Result;
+use super::{Result, aside};
 
 /// 200 bytes.
 const BODY: &[u8] = &[b'.'; 200];
@@ -61,44 +61,36 @@ impl Seen {
     }
 }
 
-/// Starts them in a thread of their own, apart from the load.
+/// Starts them, each in a thread of its own: a keyed request's upstream has nothing to do with a wave of settlements.
 pub(super) fn start() -> Result<(Neighbours, Arc<Seen>)> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let seen = Arc::new(Seen::default());
-    let (ready, started) = mpsc::channel();
-    let shared = Arc::clone(&seen);
-    thread::spawn(move || runtime.block_on(serve(&ready, shared)));
-    Ok((started.recv()??, seen))
+    let seen = Arc::<Seen>::default();
+    let upstream = stand(Arc::clone(&seen), || ())?;
+    let facilitator = stand(Arc::clone(&seen), aside::step)?;
+    Ok((Neighbours { upstream, facilitator: format!("http://{facilitator}") }, seen))
 }
 
-async fn serve(ready: &mpsc::Sender<std::io::Result<Neighbours>>, seen: Arc<Seen>) {
-    let listeners = async {
-        let listeners = [listen().await?, listen().await?];
-        let [upstream, facilitator] = [listeners[0].local_addr()?, listeners[1].local_addr()?];
-        Ok((listeners, Neighbours { upstream, facilitator: format!("http://{facilitator}") }))
-    };
-    let [upstream, facilitator] = match listeners.await {
-        Ok((listeners, neighbours)) => {
-            let _ = ready.send(Ok(neighbours));
-            listeners
-        }
-        Err(error) => return drop(ready.send(Err(error))),
-    };
+/// One of them, on a thread that begins with `step`.
+fn stand(seen: Arc<Seen>, step: fn()) -> Result<SocketAddr> {
+    let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    listener.set_nonblocking(true)?;
+    let addr = listener.local_addr()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    thread::spawn(move || {
+        step();
+        runtime.block_on(serve(listener, seen))
+    });
+    Ok(addr)
+}
+
+async fn serve(listener: std::net::TcpListener, seen: Arc<Seen>) -> std::io::Result<Infallible> {
+    let listener = TcpListener::from_std(listener)?;
     loop {
-        let stream = tokio::select! {
-            accepted = upstream.accept() => accepted,
-            accepted = facilitator.accept() => accepted,
-        };
-        let Ok((stream, _)) = stream else { continue };
+        let Ok((stream, _)) = listener.accept().await else { continue };
         let _ = stream.set_nodelay(true);
         let seen = Arc::clone(&seen);
         let service = service_fn(move |request| answer(request, Arc::clone(&seen)));
         tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
     }
-}
-
-async fn listen() -> std::io::Result<TcpListener> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await
 }
 
 /// Both of them: their paths tell them apart.

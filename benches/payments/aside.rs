@@ -1,0 +1,28 @@
+//! The crowd and its facilitator have threads that stand behind the others: what a keyed request waits for is the gateway,
+//! not the next payment of the load, with which it shares a processor.
+
+use std::io;
+use std::thread;
+
+use tokio::sync::oneshot;
+
+/// Lowers the priority of the current thread, where a thread has one of its own.
+pub(super) fn step() {
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::setpriority_process(None, 10);
+}
+
+/// Runs a future, made there, on a thread of its own; what comes of it is told when it has ended.
+pub(super) fn run<T, F>(work: impl FnOnce() -> F + Send + 'static) -> io::Result<oneshot::Receiver<T>>
+where
+    T: Send + 'static,
+    F: Future<Output = T>,
+{
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (done, ended) = oneshot::channel();
+    thread::spawn(move || {
+        step();
+        let _ = done.send(runtime.block_on(work()));
+    });
+    Ok(ended)
+}
