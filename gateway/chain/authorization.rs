@@ -105,7 +105,7 @@ impl Members {
         let is_number = !self.valid_before.is_empty() && self.valid_before.bytes().all(|b| b.is_ascii_digit());
         let valid_before = is_number.then(|| U256::from_str_radix(&self.valid_before, 10))?.ok()?;
         Some(Authorization::Eip3009 {
-            from: Address::Evm(from.into()),
+            from: alloy_primitives::Address::from(from).into(),
             nonce: hex(&self.nonce)?,
             valid_before: valid_before.saturating_to(),
         })

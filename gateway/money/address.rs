@@ -1,5 +1,6 @@
 use std::fmt;
-use std::sync::Arc;
+use std::hash::{Hash, Hasher};
+use std::sync::{Arc, OnceLock};
 
 use super::{Family, Network};
 
@@ -10,9 +11,16 @@ use super::{Family, Network};
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Address {
     /// Twenty bytes.
-    Evm(alloy_primitives::Address),
+    Evm(EvmAddress),
     /// Thirty-two bytes in base58 (Solana), or an unread text of another network.
     Text(Arc<str>),
+}
+
+/// Twenty bytes, and their text once it was asked for: it takes a hash to spell it, and a payment's is asked for by many.
+#[derive(Clone)]
+pub struct EvmAddress {
+    bytes: alloy_primitives::Address,
+    text: OnceLock<Arc<str>>,
 }
 
 /// Why a text is not an address of a network.
@@ -42,7 +50,7 @@ impl Address {
     /// [`AddressError`] if the text is no address of that network.
     pub fn parse(text: &str, network: &Network) -> Result<Self, AddressError> {
         match network.family() {
-            Family::Evm(_) => parse_evm(text).map(Self::Evm),
+            Family::Evm(_) => parse_evm(text).map(Self::from),
             // Base58 takes time in the square of its length, and texts come from anybody.
             Family::Solana if text.len() > SOLANA_CHARS_MAX => Err(AddressError::NotSolana),
             Family::Solana => match bs58::decode(text).into_vec() {
@@ -68,14 +76,14 @@ impl Address {
         let digits = text.trim_start_matches("0x");
         let one_case =
             !digits.bytes().any(|b| b.is_ascii_lowercase()) || !digits.bytes().any(|b| b.is_ascii_uppercase());
-        let right = evm.to_checksum(None);
+        let right = evm.bytes.to_checksum(None);
         if one_case || right == text { Ok(address) } else { Err(AddressError::Checksum(right)) }
     }
 
     /// The twenty bytes, if this is an EVM address.
     pub fn evm(&self) -> Option<alloy_primitives::Address> {
         match self {
-            Self::Evm(address) => Some(*address),
+            Self::Evm(address) => Some(address.bytes),
             Self::Text(_) => None,
         }
     }
@@ -89,10 +97,43 @@ fn parse_evm(text: &str) -> Result<alloy_primitives::Address, AddressError> {
     digits.parse().map_err(|_| AddressError::NotEvm)
 }
 
+impl EvmAddress {
+    /// Whether it is the one that nobody owns.
+    pub fn is_zero(&self) -> bool {
+        self.bytes.is_zero()
+    }
+}
+
+impl From<alloy_primitives::Address> for Address {
+    fn from(bytes: alloy_primitives::Address) -> Self {
+        Self::Evm(EvmAddress { bytes, text: OnceLock::new() })
+    }
+}
+
+impl fmt::Debug for EvmAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.bytes.fmt(f)
+    }
+}
+
+impl PartialEq for EvmAddress {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes == other.bytes
+    }
+}
+
+impl Eq for EvmAddress {}
+
+impl Hash for EvmAddress {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.bytes.hash(state);
+    }
+}
+
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Evm(address) => f.write_str(&address.to_checksum(None)),
+            Self::Evm(EvmAddress { bytes, text }) => f.write_str(text.get_or_init(|| bytes.to_checksum(None).into())),
             Self::Text(text) => f.write_str(text),
         }
     }
@@ -108,6 +149,7 @@ impl serde::Serialize for Address {
 mod tests {
     use super::*;
 
+    static HASHES: std::sync::LazyLock<std::hash::RandomState> = std::sync::LazyLock::new(std::hash::RandomState::new);
     const USDC: &str = "0x833589fCD6eDb6E08f4c7C32D4f71b54bdA02913";
 
     fn network(id: &str) -> Network {
@@ -120,6 +162,11 @@ mod tests {
         let lower = Address::parse(&USDC.to_lowercase(), &base).unwrap();
         assert_eq!(Address::parse(USDC, &base).unwrap(), lower);
         assert_eq!(lower.to_string(), USDC);
+        // What was spelt is no part of it.
+        let unspelt = Address::parse(USDC, &base).unwrap();
+        assert_eq!((&unspelt, format!("{unspelt:?}")), (&lower, format!("{lower:?}")));
+        let hash = |address: &Address| std::hash::BuildHasher::hash_one(&*HASHES, address);
+        assert_eq!(hash(&unspelt), hash(&lower));
     }
 
     #[test]

@@ -7,7 +7,7 @@ mod amount;
 mod asset;
 mod network;
 
-pub use address::{Address, AddressError};
+pub use address::{Address, AddressError, EvmAddress};
 pub use amount::{AmountError, AtomicAmount};
 pub use asset::{Asset, Eip712Domain, TransferMethod};
 pub use network::{Family, Network, NetworkError};

@@ -51,8 +51,8 @@ struct Authorization {
 pub(super) fn check(payload: &Payload, terms: &Terms, now: u64) -> Result<(PaymentId, Address, Window), Refused> {
     let message = payload.authorization.parse(terms)?;
     let window = Window::new(message.validAfter, message.validBefore);
-    let from = Address::Evm(message.from);
-    if Address::Evm(message.to) != terms.pay_to {
+    let from = Address::from(message.from);
+    if Address::from(message.to) != terms.pay_to {
         return Err(Refused::new(
             "invalid_exact_evm_recipient_mismatch",
             format!("the authorization pays {}, not {}", message.to, terms.pay_to),

@@ -95,10 +95,10 @@ pub(super) fn judge(
     if message.spender != proxy {
         return refuse("invalid_permit2_spender", "the spender is not the x402 proxy of Permit2");
     }
-    if Address::Evm(message.witness.to) != terms.pay_to {
+    if Address::from(message.witness.to) != terms.pay_to {
         return refuse("invalid_permit2_recipient_mismatch", "the permit pays somebody else");
     }
-    if Address::Evm(message.permitted.token) != terms.asset.address {
+    if Address::from(message.permitted.token) != terms.asset.address {
         return refuse("permit2_token_mismatch", "the permit is for another token");
     }
     if message.permitted.amount != U256::from(terms.amount.atomic()) {
@@ -106,7 +106,7 @@ pub(super) fn judge(
     }
     let window = Window::new(message.witness.validAfter, message.deadline);
     window.begun(now).map_err(|refused| Refused { reason: "permit2_not_yet_valid".into(), ..refused })?;
-    let from = Address::Evm(from);
+    let from = Address::from(from);
     let id = PaymentId::permit2(&terms.network, &from, &message.nonce.to_be_bytes());
     Ok((id, from, window))
 }

@@ -195,7 +195,7 @@ impl Wallet {
 
     pub(crate) fn address(&self) -> Address {
         let key = PublicKey::from_secret_key(&self.0).serialize_uncompressed();
-        Address::Evm(alloy_primitives::Address::from_word(alloy_primitives::keccak256(&key[1..])))
+        Address::from(alloy_primitives::Address::from_word(alloy_primitives::keccak256(&key[1..])))
     }
 
     /// An EIP-3009 payload on some terms. Each nonce is another payment.

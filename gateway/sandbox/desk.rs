@@ -97,7 +97,7 @@ impl Desk {
     /// What an account has; an EVM address in any letter case.
     pub(super) fn purses(&self, owner: &str) -> Vec<Purse> {
         let spelt = self.networks.iter().find_map(|network| Address::parse(owner, network).ok()?.evm());
-        let owner = spelt.map_or_else(|| owner.to_owned(), |address| Address::Evm(address).to_string());
+        let owner = spelt.map_or_else(|| owner.to_owned(), |address| Address::from(address).to_string());
         self.money().purses(&owner)
     }
 
@@ -171,6 +171,6 @@ fn explain(denied: Denied, asked: &Asked, transfer: &Transfer, settling: bool) -
 fn gas_payer() -> String {
     let seed: [u8; 32] = Sha256::digest("the sandbox's gas payer: play money, no chain").into();
     SecretKey::from_secret_bytes(seed)
-        .map(|key| Address::Evm(eip3009::account(&PublicKey::from_secret_key(&key))).to_string())
+        .map(|key| Address::from(eip3009::account(&PublicKey::from_secret_key(&key))).to_string())
         .unwrap_or_default()
 }

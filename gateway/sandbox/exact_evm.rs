@@ -56,14 +56,14 @@ fn check_as(asked: &Asked, payload: &Payload, now: u64) -> Result<Transfer, &'st
         return Err("invalid_exact_evm_signature");
     }
     check_terms(asked, &authorization, now)?;
-    let from = Address::Evm(authorization.from).to_string();
-    let asset = Address::Evm(domain.contract).to_string();
+    let from = Address::from(authorization.from).to_string();
+    let asset = Address::from(domain.contract).to_string();
     Ok(Transfer {
         identity: format!("{} {asset} {from} {}", asked.network, authorization.nonce),
         network: asked.network.clone(),
         asset,
         from,
-        to: Address::Evm(authorization.to).to_string(),
+        to: Address::from(authorization.to).to_string(),
         amount: asked.amount,
         payer: payload.authorization.from.clone(),
         // A made-up hash, but one that is the payment's own.
@@ -73,7 +73,7 @@ fn check_as(asked: &Asked, payload: &Payload, now: u64) -> Result<Transfer, &'st
 
 fn check_terms(asked: &Asked, authorization: &TransferWithAuthorization, now: u64) -> Result<(), &'static str> {
     let pay_to = Address::parse(&asked.pay_to, &asked.network).map_err(|_| "invalid_payment_requirements")?;
-    if pay_to != Address::Evm(authorization.to) {
+    if pay_to != Address::from(authorization.to) {
         return Err("invalid_exact_evm_recipient_mismatch");
     }
     if authorization.validBefore < U256::from(now.saturating_add(SETTLE_MARGIN_SECONDS)) {

@@ -114,7 +114,7 @@ impl DemoWallet {
 
     /// Who pays, in EIP-55 spelling.
     pub fn address(&self) -> String {
-        Address::Evm(self.address).to_string()
+        Address::from(self.address).to_string()
     }
 
     /// Who pays on Solana, in base58.
@@ -164,7 +164,7 @@ impl DemoWallet {
         let header = codec::encode(&payment);
         Ok(match entry {
             Entry::Evm(EvmEntry { amount, network, pay_to, .. }) => {
-                SignedPayment { header, amount, network, pay_to: Address::Evm(pay_to) }
+                SignedPayment { header, amount, network, pay_to: Address::from(pay_to) }
             }
             Entry::Svm(SvmEntry { amount, network, pay_to, .. }) => {
                 SignedPayment { header, amount, network, pay_to: Address::Text(pay_to.into()) }
@@ -191,7 +191,7 @@ impl DemoWallet {
         Payload::Eip3009 {
             authorization: Authorization {
                 from: self.address(),
-                to: Address::Evm(message.to).to_string(),
+                to: Address::from(message.to).to_string(),
                 value: message.value.to_string(),
                 valid_after: message.validAfter.to_string(),
                 valid_before: message.validBefore.to_string(),

@@ -190,6 +190,7 @@ impl Counted {
 }
 
 /// A payer's place, made if it is not there.
+#[expect(clippy::mutable_key_type, reason = "equal and hashed by what does not change")]
 fn entry<'p>(payers: &'p mut HashMap<Address, Payer>, payer: &Address) -> &'p mut Payer {
     if payers.len() >= PAYERS_MAX && !payers.contains_key(payer) {
         forget_some(payers);
@@ -198,6 +199,7 @@ fn entry<'p>(payers: &'p mut HashMap<Address, Payer>, payer: &Address) -> &'p mu
 }
 
 /// Many at once, so that it is done seldom.
+#[expect(clippy::mutable_key_type, reason = "equal and hashed by what does not change")]
 fn forget_some(payers: &mut HashMap<Address, Payer>) {
     let mut idle: Vec<_> = payers.values().filter_map(Payer::idle_since).collect();
     let (tenth, all) = (idle.len() / 10, idle.len());

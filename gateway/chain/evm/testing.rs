@@ -83,12 +83,12 @@ pub(super) fn transaction(block: u64) -> String {
 pub(super) fn sought() -> Sought {
     Sought {
         authorization: Authorization::Eip3009 {
-            from: money::Address::Evm(FROM),
+            from: money::Address::from(FROM),
             nonce: NONCE.0,
             valid_before: VALID_BEFORE,
         },
-        asset: money::Address::Evm(ASSET),
-        pay_to: money::Address::Evm(PAY_TO),
+        asset: money::Address::from(ASSET),
+        pay_to: money::Address::from(PAY_TO),
         amount: AtomicAmount::new(AMOUNT.into()),
         since: since(),
         hint: None,

@@ -148,7 +148,7 @@ async fn an_unused_authorization_is_open_until_a_block_is_too_late_for_it() {
     assert_eq!(seen(&at(SINCE)).await, Ok(Sighting::Open));
     assert_eq!(seen(&at(VALID_BEFORE - PACE)).await, Ok(Sighting::Open));
     assert_eq!(seen(&at(VALID_BEFORE)).await, Ok(Sighting::Expired));
-    let for_ever = Authorization::Eip3009 { from: Address::Evm(FROM), nonce: NONCE.0, valid_before: u64::MAX };
+    let for_ever = Authorization::Eip3009 { from: Address::from(FROM), nonce: NONCE.0, valid_before: u64::MAX };
     let for_ever = Sought { authorization: for_ever, ..sought() };
     assert_eq!(seen_of(&at(VALID_BEFORE), &for_ever).await, Ok(Sighting::Open));
 }
@@ -247,7 +247,7 @@ async fn a_node_of_another_chain_proves_nothing_and_is_asked_again() {
     let evm = evm(&server);
     let other = ChainError::OtherChain { found: "84532".into(), expected: "8453".into() };
     assert_eq!(evm.look_up(&sought()).await, Err(other.clone()));
-    assert_eq!(evm.is_signed_by(&Address::Evm(FROM), [0; 32], &[]).await, Err(other));
+    assert_eq!(evm.is_signed_by(&Address::from(FROM), [0; 32], &[]).await, Err(other));
     assert_eq!(server.methods(), ["eth_chainId", "eth_chainId"]);
 }
 
@@ -342,7 +342,7 @@ async fn is_signed(reply: Reply) -> Result<bool, ChainError> {
         _ => reply.clone(),
     });
     let server = server.await;
-    let signed = evm(&server).is_signed_by(&Address::Evm(FROM), [7; 32], &[1, 2, 3]).await;
+    let signed = evm(&server).is_signed_by(&Address::from(FROM), [7; 32], &[1, 2, 3]).await;
     let data = server.asked("eth_call")[0][0]["data"].as_str().unwrap().to_owned();
     assert!(data.starts_with(&format!("0x1626ba7e{}", "07".repeat(32))) && data.contains("010203"), "{data}");
     signed

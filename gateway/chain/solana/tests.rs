@@ -362,7 +362,7 @@ async fn nonsense_is_never_a_sighting() {
 async fn what_is_of_another_family_is_not_asked_for() {
     let server = serve(&Server::at(SINCE, &[])).await;
     let solana = solana(&server);
-    let from = Address::Evm([1; 20].into());
+    let from: Address = alloy_primitives::Address::from([1; 20]).into();
     let eip3009 = Authorization::Eip3009 { from: from.clone(), nonce: [1; 32], valid_before: 0 };
     for sought in [Sought { authorization: eip3009, ..sought() }, sought_message(b"message".to_vec())] {
         let seen = solana.look_up(&sought).await;
