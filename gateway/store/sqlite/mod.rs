@@ -14,6 +14,7 @@ mod failing;
 #[cfg(test)]
 mod fixture;
 mod holders;
+mod kept_headers;
 mod lookups;
 #[cfg(test)]
 mod model;
@@ -117,7 +118,7 @@ impl SqliteStore {
 /// How long the operator's commands may keep the file to themselves.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-const MIGRATIONS: [(&str, &str); 9] = [
+const MIGRATIONS: [(&str, &str); 10] = [
     ("payments and subscriptions", include_str!("schema/1_payments_and_subscriptions.sql")),
     ("recovery", include_str!("schema/2_recovery.sql")),
     ("operator", include_str!("schema/3_operator.sql")),
@@ -127,6 +128,7 @@ const MIGRATIONS: [(&str, &str); 9] = [
     ("proofs", include_str!("schema/7_proofs.sql")),
     ("payments in order", include_str!("schema/8_payments_in_order.sql")),
     ("balances", include_str!("schema/9_balances.sql")),
+    ("rules without lists", include_str!("schema/10_rules_without_lists.sql")),
 ];
 
 fn options(path: &Path) -> SqliteConnectOptions {

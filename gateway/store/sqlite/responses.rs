@@ -2,8 +2,8 @@
 
 use rusqlite::{Connection, params};
 
-use super::rows::to_json;
-use super::units;
+use super::connecting::is_taken;
+use super::{kept_headers, units};
 use crate::clock::unix_millis;
 use crate::payment::PaymentId;
 use crate::store::{Retention, StoreError, StoredResponse, Swept};
@@ -35,15 +35,11 @@ impl Responses {
         id: &PaymentId,
         response: &StoredResponse,
     ) -> Result<(), StoreError> {
-        let headers = to_json(&response.headers)?;
+        let headers = kept_headers::write(&response.headers)?;
         let size = i64::try_from(headers.len().saturating_add(response.body.len())).unwrap_or(i64::MAX);
         let room = i64::try_from(self.retention.responses_bytes_max).unwrap_or(i64::MAX);
         if size > room {
             return Ok(());
-        }
-        let mut earlier = connection.prepare_cached("DELETE FROM responses WHERE payment_id = ?")?;
-        if earlier.execute([id.as_str()])? > 0 {
-            self.bytes = None;
         }
         let mut bytes = self.count(connection)?;
         while bytes.saturating_add(size) > room {
@@ -56,8 +52,17 @@ impl Responses {
             "INSERT INTO responses (payment_id, status, headers, body, expires_at) VALUES (?, ?, ?, ?, ?)",
         )?;
         let (status, expires_at) = (response.status.as_u16(), unix_millis(response.expires_at));
-        kept.execute(params![id.as_str(), status, headers, response.body.as_ref(), expires_at])?;
+        let values = params![id.as_str(), status, headers, response.body.as_ref(), expires_at];
         self.bytes = Some(bytes.saturating_add(size));
+        match kept.execute(values) {
+            Err(error) if is_taken(&error) => {
+                // One from before: few payments have any, so it is not looked for.
+                self.bytes = None;
+                connection.execute("DELETE FROM responses WHERE payment_id = ?", [id.as_str()])?;
+                kept.execute(values)?;
+            }
+            kept => drop(kept?),
+        }
         Ok(())
     }
 

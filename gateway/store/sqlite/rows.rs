@@ -4,6 +4,7 @@ use http::StatusCode;
 use sqlx::Row as _;
 use sqlx::sqlite::{SqlitePool, SqliteRow};
 
+use super::kept_headers;
 use crate::clock::from_unix_millis;
 use crate::money::{Address, AtomicAmount, Network};
 use crate::payment::{PaymentId, State};
@@ -84,7 +85,7 @@ pub(super) async fn response(
     let body: Vec<u8> = row.try_get("body")?;
     Ok(Some(StoredResponse {
         status: StatusCode::from_u16(status).map_err(|error| StoreError::Corrupt(error.to_string()))?,
-        headers: from_json(row.try_get("headers")?)?,
+        headers: kept_headers::read(row.try_get("headers")?)?,
         body: body.into(),
         expires_at: from_unix_millis(row.try_get("expires_at")?),
     }))

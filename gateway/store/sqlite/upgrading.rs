@@ -166,3 +166,64 @@ async fn what_is_used_and_set_aside_gets_rows_of_its_own() {
     let handed_on = [r#"["sub_a",18000,1,0]"#, r#"["sub_b",10000,2000,0]"#, r#"["sub_c",null,7000,0]"#];
     assert_eq!(texts(&mut connection, units).await, handed_on);
 }
+
+/// A payment that is settling, with what it takes to be settled.
+const ONE: &str =
+    "INSERT INTO payments (id, state, offer, version, network, chain, asset, amount, pay_to, valid_before, request,
+                                         receipt, created_at, updated_at)
+                   VALUES ('pay_1', 'settling', 'call:GET /a', 2, '', 'eip155:8453', '', '', '', 3, '{}', '{}', 1, 1)";
+
+/// Which moves the books let through, each from a state that is reached by those before it.
+async fn moves(connection: &mut SqliteConnection) -> Vec<String> {
+    let states = ["settling", "settled", "delivered", "voided", "unknown", "other", ""];
+    let ways: [&[&str]; 5] = [&[], &["settled"], &["settled", "delivered"], &["voided"], &["unknown"]];
+    let mut through = Vec::new();
+    for way in ways {
+        for to in states {
+            query("BEGIN").execute(&mut *connection).await.unwrap();
+            query(ONE).execute(&mut *connection).await.unwrap();
+            for step in way {
+                query("UPDATE payments SET state = ?").bind(step).execute(&mut *connection).await.unwrap();
+            }
+            let moved = query("UPDATE payments SET state = ?").bind(to).execute(&mut *connection).await;
+            let begun = query("UPDATE payments SET id = 'pay_2'").execute(&mut *connection).await;
+            through.push(format!("{way:?} {to} {} {}", moved.is_ok(), begun.is_ok()));
+            query("ROLLBACK").execute(&mut *connection).await.unwrap();
+        }
+    }
+    through
+}
+
+#[tokio::test]
+async fn rules_without_lists_are_the_same_rules() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let path = folder.path().join("store.db");
+    migrate_to(&path, 9).await.unwrap();
+    let mut connection = options(&path).connect().await.unwrap();
+    let before = moves(&mut connection).await;
+    assert_eq!(before.iter().filter(|moved| moved.ends_with("true true")).count(), 9, "{before:?}");
+    query(ONE).execute(&mut connection).await.unwrap();
+    let rows = texts(&mut connection, ROWS).await;
+    migrate_to(&path, 10).await.unwrap();
+    // Also for whoever had it open.
+    assert_eq!(texts(&mut connection, ROWS).await, rows);
+    query("UPDATE payments SET state = 'other'").execute(&mut connection).await.unwrap_err();
+    query("UPDATE payments SET state = 'voided'").execute(&mut connection).await.unwrap();
+    query("DELETE FROM payments").execute(&mut connection).await.unwrap();
+    assert_eq!(moves(&mut connection).await, before);
+    connection.close().await.unwrap();
+    let mut connection = options(&path).connect().await.unwrap();
+    assert_eq!(moves(&mut connection).await, before);
+    assert_eq!(texts(&mut connection, "SELECT integrity_check FROM pragma_integrity_check").await, ["ok"]);
+    // What is judged by a list of more than two is judged by a table that is made for it.
+    let rules =
+        texts(&mut connection, "SELECT sql FROM sqlite_schema WHERE tbl_name = 'payments' AND sql IS NOT NULL").await;
+    let lists = rules.iter().flat_map(|rule| rule.split(" IN (").skip(1).map(|list| list.split(')').next().unwrap()));
+    assert_eq!(lists.filter(|list| list.matches(',').count() > 1).count(), 0, "{rules:?}");
+    // The rule of a column cannot be gone without being missed.
+    query("DROP TRIGGER payments_move").execute(&mut connection).await.unwrap();
+    query("DROP TRIGGER payments_begin").execute(&mut connection).await.unwrap();
+    query(ONE).execute(&mut connection).await.unwrap();
+    let refused = query("UPDATE payments SET state = 'other'").execute(&mut connection).await.unwrap_err();
+    assert!(refused.to_string().contains("CHECK"), "{refused}");
+}

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::{Connection, TransactionBehavior};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
@@ -184,7 +184,7 @@ impl Desk {
 /// would be a transaction of its own.
 fn commit(desk: &mut Desk, batch: &[Job]) -> Result<Vec<Result<Written, StoreError>>, StoreError> {
     let now = unix_millis(desk.clock.now());
-    let mut transaction = desk.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let transaction = desk.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let mut answers = Vec::with_capacity(batch.len());
     // A savepoint copies each page that is changed after it: a write that is alone has the transaction for one.
     if let [alone] = batch {
@@ -199,7 +199,7 @@ fn commit(desk: &mut Desk, batch: &[Job]) -> Result<Vec<Result<Written, StoreErr
         }
     } else {
         for job in batch {
-            let answer = apply_whole(&mut transaction, &mut desk.responses, &job.write, now);
+            let answer = apply_whole(&transaction, &mut desk.responses, &job.write, now);
             match answer {
                 Err(StoreError::Failed(_)) => return answer.map(|_| answers),
                 answer => answers.push(answer),
@@ -213,23 +213,24 @@ fn commit(desk: &mut Desk, batch: &[Job]) -> Result<Vec<Result<Written, StoreErr
 }
 
 fn apply_whole(
-    transaction: &mut Transaction<'_>,
+    connection: &Connection,
     responses: &mut Responses,
     write: &Write,
     now: i64,
 ) -> Result<Written, StoreError> {
     if !write.is_several() {
-        return apply(transaction, responses, write, now);
+        return apply(connection, responses, write, now);
     }
-    let savepoint = transaction.savepoint()?;
-    match apply(&savepoint, responses, write, now) {
-        Ok(written) => savepoint.commit().map(|()| written).map_err(Into::into),
-        Err(error) => {
-            responses.forget_count();
-            // Dropped or finished without a commit, it is rolled back.
-            savepoint.finish().map_err(Into::into).and(Err(error))
-        }
+    // Prepared once: the library's own savepoint is parsed each time.
+    let say = |statement: &str| connection.prepare_cached(statement)?.execute([]).map(drop);
+    say("SAVEPOINT whole")?;
+    let answer = apply(connection, responses, write, now);
+    if answer.is_err() {
+        responses.forget_count();
+        say("ROLLBACK TO whole")?;
     }
+    say("RELEASE whole")?;
+    answer
 }
 
 impl Write {
