@@ -29,6 +29,7 @@
 //! | [`app`] | where concrete types meet |
 //! | [`cli`] | the commands |
 //! | [`clock`] | the time, as an argument |
+//! | [`priority`] | which threads go first |
 //! | [`outbound`] | the HTTP client for other machines |
 //! | `crash` | points at which a test ends the process |
 //!
@@ -57,6 +58,7 @@ pub mod outbound;
 pub mod payment;
 pub mod plans;
 pub mod pricing;
+pub mod priority;
 pub mod proxy;
 pub mod resource_server;
 pub mod sandbox;

@@ -6,11 +6,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each module and what it may use. A module stands below those that it uses, so nothing here can point up.
-const MAY_USE: [(&str, &[&str]); 24] = [
+const MAY_USE: [(&str, &[&str]); 25] = [
     ("crash", &[]),
     ("money", &[]),
     ("svm", &[]),
     ("clock", &[]),
+    ("priority", &[]),
     ("outbound", &[]),
     ("context", &[]),
     ("x402", &["money"]),
@@ -19,7 +20,7 @@ const MAY_USE: [(&str, &[&str]); 24] = [
     ("payment", &["money", "svm", "x402", "plans", "pricing"]),
     ("facilitator", &["clock", "outbound", "x402"]),
     ("chain", &["money", "svm", "clock", "outbound", "x402"]),
-    ("store", &["money", "clock", "x402", "plans", "pricing", "payment"]),
+    ("store", &["money", "clock", "priority", "x402", "plans", "pricing", "payment"]),
     ("webhook", &["clock", "outbound"]),
     ("screening", &["money", "outbound", "webhook"]),
     ("drift", &["clock", "webhook"]),
@@ -71,6 +72,7 @@ const MAY_USE: [(&str, &[&str]); 24] = [
         &[
             "money",
             "clock",
+            "priority",
             "outbound",
             "x402",
             "plans",

@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-/// A tenth of a request's share of a processor that is busy: requests go first, and a changed price still comes soon.
-#[cfg(target_os = "linux")]
-const NICENESS: i32 = 10;
+use crate::priority::Behind;
+
 /// How often it is looked whether the last request with a table has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
@@ -19,9 +18,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 pub(super) async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     let (done, result) = oneshot::channel();
     let thread = std::thread::Builder::new().name("tollgate-aside".to_owned()).spawn(move || {
-        // Elsewhere it is the whole process's. Where it cannot be had, the work is as important as the rest.
-        #[cfg(target_os = "linux")]
-        let _ = rustix::process::setpriority_process(None, NICENESS);
+        Behind::Chores.step();
         let _ = done.send(work());
     });
     match thread {
@@ -106,7 +103,7 @@ mod tests {
     async fn only_the_thread_aside_yields() {
         let of_thread = || rustix::process::getpriority_process(None).unwrap();
         let before = of_thread();
-        assert_eq!(aside(of_thread).await, Some(NICENESS));
+        assert!(aside(of_thread).await.unwrap() > before);
         assert_eq!(of_thread(), before);
     }
 }

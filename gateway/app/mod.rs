@@ -41,6 +41,7 @@ use crate::config::{self, Config, ListenAddr, Loaded, Problems, WatchError, Watc
 use crate::crash;
 use crate::drift::Drift;
 use crate::facilitator::SetupError;
+use crate::priority::Behind;
 use crate::proxy::{Entrance, Gateway, Reception, Snapshot, watch_panics};
 use crate::resource_server::{ResourceServer, Secrets};
 use crate::store::{Ledger, Retention, SqliteStore, StoreError};
@@ -99,11 +100,10 @@ pub fn run(path: &Path, stop: Stop) -> Result<(), StartError> {
     crash::arm();
     let undumped = core_dump::forbid();
     // Money moves on threads of its own: tasks there end when the books are closed, not when connections are.
-    // Two, where there are two processors: on one they would only pass the work to and fro.
-    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    // One for each processor: requests with payments are served there.
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(processors.min(2))
         .thread_name("tollgate-money")
+        .on_thread_start(|| Behind::Money.step())
         .enable_all()
         .build()?;
     // Before the file is read, so that no change falls between.

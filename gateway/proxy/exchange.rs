@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -139,11 +140,7 @@ impl Exchange {
 
 impl Payment {
     /// The one line that each paid request has in the log.
-    pub(super) fn event(&self, route: Option<&Route>, outcome: &str, denial: Option<&Denial>, status: u16) {
-        let reason = match denial {
-            Some(Denial::NotSettled(refused, _)) => &*refused.reason,
-            _ => "",
-        };
+    pub(super) fn event(&self, route: Option<&Route>, outcome: &str, reason: &str, status: u16) {
         let (plan, key_prefix) = self.plan.as_ref().map_or(("", ""), |(plan, prefix, _)| (plan, prefix));
         tracing::info!(
             target: "payment",
@@ -165,6 +162,14 @@ impl Payment {
             settle_ms = millis(self.settle),
             "payment"
         );
+    }
+}
+
+/// Why the money did not move, for a payment's event.
+pub(super) fn reason(denial: Option<&Denial>) -> Cow<'static, str> {
+    match denial {
+        Some(Denial::NotSettled(refused, _)) => refused.reason.clone(),
+        _ => "".into(),
     }
 }
 

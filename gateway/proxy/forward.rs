@@ -79,10 +79,11 @@ impl Gateway {
 
     async fn ask(&self, session: &mut Session, body: &[Bytes], exchange: &mut Box<Exchange>) -> pingora::Result<()> {
         let (upstream, to) = exchange.choose_upstream()?;
-        let (stream, is_reused) = match upstream.pool.take(to) {
+        let group = self.group();
+        let (stream, is_reused) = match upstream.pool(group).take(to) {
             Some(stream) => (stream, true),
             // Seldom, and much larger than all the rest.
-            None => (Box::pin(self.connect(session, exchange, &upstream.peer(to))).await?, false),
+            None => (Box::pin(self.connect(session, exchange, &upstream.peer(to, group))).await?, false),
         };
         let mut http = HttpSession::new(stream);
         http.read_timeout = Some(upstream.config().read_timeout);
@@ -90,13 +91,13 @@ impl Gateway {
         let is_whole = match self.pass_on(session, &mut http, body, exchange).await {
             Ok(is_whole) => is_whole,
             Err(error) => {
-                return Err(self.error_while_proxy(&upstream.peer(to), session, error, exchange, is_reused));
+                return Err(self.error_while_proxy(&upstream.peer(to, group), session, error, exchange, is_reused));
             }
         };
         http.respect_keepalive();
         // Dropped, it is ended: an upstream that has half of a request waits for the rest.
         if is_whole && let Some(stream) = http.reuse().await {
-            upstream.pool.rest(stream, to);
+            upstream.pool(group).rest(stream, to);
         }
         Ok(())
     }

@@ -87,6 +87,11 @@ impl<S: IO> Guarded<S> {
         Poll::Ready(Ok(()))
     }
 
+    /// What is heard, as far as it is here.
+    pub(super) fn heard(&self) -> &Bytes {
+        &self.peeked
+    }
+
     /// Whether what is heard begins as HTTP/2 does, as far as it goes.
     pub(super) fn may_be_http2(&self) -> bool {
         PREFACE.starts_with(self.peeked.get(..PREFACE.len()).unwrap_or(&self.peeked))

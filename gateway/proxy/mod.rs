@@ -12,6 +12,7 @@
 mod abandoned;
 mod admission;
 mod answer;
+mod apart;
 mod bounds;
 mod client;
 mod context;
@@ -139,7 +140,7 @@ impl ProxyHttp for Gateway {
 
     async fn upstream_peer(&self, _: &mut Session, exchange: &mut Box<Exchange>) -> pingora::Result<Box<HttpPeer>> {
         let (upstream, address) = exchange.choose_upstream()?;
-        Ok(Box::new(upstream.peer(address)))
+        Ok(Box::new(upstream.peer(address, self.group())))
     }
 
     async fn upstream_request_filter(
@@ -338,7 +339,7 @@ impl ProxyHttp for Gateway {
         self.metrics.request(exchange.outcome.unwrap_or(Outcome::UpstreamFailed));
         // An answer that is here in whole is the buyer's, who may fetch it by the same payment.
         let delivered = exchange.earned && (error.is_none() || exchange.kept.as_ref().is_some_and(Kept::is_whole));
-        if let Some(payment) = &exchange.payment {
+        if let Some(payment) = exchange.payment.take() {
             let outcome = match (&exchange.denial, &payment.plan, &exchange.settled) {
                 (Some(denial), ..) => denial.as_str(),
                 (None, Some((.., false)), _) => "settled",
@@ -348,7 +349,8 @@ impl ProxyHttp for Gateway {
                 (None, None, None) => "not_charged",
             };
             self.metrics.payment(outcome);
-            payment.event(exchange.route.as_deref(), outcome, exchange.denial.as_ref(), status);
+            let (route, reason) = (exchange.route.clone(), exchange::reason(exchange.denial.as_ref()));
+            self.server.aside(move || payment.event(route.as_deref(), outcome, &reason, status));
         }
         let kept = exchange.kept.take().filter(|kept| delivered || kept.is_whole());
         let response = kept.map(|kept| kept.finish(self.server.clock().now() + exchange.replay_ttl()));

@@ -16,11 +16,13 @@ use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
 use pingora::server::configuration::ServerConf;
 
+use super::apart::brings_payment;
 use super::crowd::Crowd;
 use super::guarded::Guarded;
 use super::line::{Cut, Line};
 use super::{Gateway, Snapshot};
 use crate::config::ConnectionsConfig;
+use crate::resource_server::ResourceServer;
 use crate::telemetry::Metrics;
 
 /// Requests at a time on a connection of HTTP/2.
@@ -39,6 +41,7 @@ pub struct Reception {
     crowd: Arc<Crowd>,
     live: Arc<ArcSwap<Snapshot>>,
     metrics: Arc<Metrics>,
+    server: Arc<ResourceServer>,
     /// Of the start: HTTP/2 is told once.
     head_bytes_max: u32,
 }
@@ -55,6 +58,7 @@ impl Reception {
     /// A gateway behind its entrances.
     pub fn new(gateway: Gateway, conf: &Arc<ServerConf>, entrances: Vec<Entrance>) -> Self {
         let (live, metrics) = (Arc::clone(&gateway.live), Arc::clone(&gateway.metrics));
+        let server = Arc::clone(&gateway.server);
         let head_bytes_max = live.load().connections.head_bytes_max;
         let mut proxy = HttpProxy::new(gateway, Arc::clone(conf));
         proxy.handle_init_modules();
@@ -63,7 +67,7 @@ impl Reception {
         proxy.server_options = Some(options);
         proxy.h2_options = Some(h2_options(head_bytes_max));
         let crowd = Arc::new(Crowd::new(Arc::clone(&metrics)));
-        Self { proxy: Arc::new(proxy), entrances, crowd, live, metrics, head_bytes_max }
+        Self { proxy: Arc::new(proxy), entrances, crowd, live, metrics, server, head_bytes_max }
     }
 
     /// The entrance of a connection to this address of ours.
@@ -93,8 +97,11 @@ impl Reception {
                 return drop(self.proxy.process_new(guarded, shutdown).await);
             }
             is_undecided = false;
-            let reused = self.begin(guarded, earlier, shutdown).await.map(ReusedHttpStream::consume);
-            let Some((stream, settings)) = reused else { return };
+            let reused = match brings_payment(guarded.heard()) {
+                true => self.begin_apart(guarded, earlier, shutdown).await,
+                false => self.begin(guarded, earlier, shutdown).await,
+            };
+            let Some((stream, settings)) = reused.map(ReusedHttpStream::consume) else { return };
             let Ok(same) = stream.into_any().downcast() else { return };
             (guarded, earlier) = (same, Some(settings));
         }
@@ -108,16 +115,19 @@ impl Reception {
         earlier: Option<Option<HttpPersistentSettings>>,
         shutdown: &'a ShutdownWatch,
     ) -> impl Future<Output = Option<ReusedHttpStream>> + Send + 'a {
-        let mut session = ServerSession::new_http1(stream);
-        match earlier {
-            None if *shutdown.borrow() => session.set_keepalive(None),
-            // How long that is, the line decides.
-            None => session.set_keepalive(Some(60)),
-            Some(settings) => {
-                settings.into_iter().for_each(|settings| settings.apply_to_session(&mut session));
-            }
-        }
-        self.proxy.process_new_http(session, shutdown)
+        self.proxy.process_new_http(session(stream, earlier, shutdown), shutdown)
+    }
+
+    /// The same where money moves. Goes on to its end even if the future is dropped.
+    async fn begin_apart(
+        &self,
+        stream: Stream,
+        earlier: Option<Option<HttpPersistentSettings>>,
+        shutdown: &ShutdownWatch,
+    ) -> Option<ReusedHttpStream> {
+        let (proxy, shutdown) = (Arc::clone(&self.proxy), shutdown.clone());
+        let session = session(stream, earlier, &shutdown);
+        self.server.apart(async move { proxy.process_new_http(session, &shutdown).await }).await.flatten()
     }
 
     async fn serve_securely(
@@ -161,6 +171,19 @@ impl ServerApp for Reception {
     async fn cleanup(&self) {
         ServerApp::cleanup(&*self.proxy).await;
     }
+}
+
+fn session(stream: Stream, earlier: Option<Option<HttpPersistentSettings>>, shutdown: &ShutdownWatch) -> ServerSession {
+    let mut session = ServerSession::new_http1(stream);
+    match earlier {
+        None if *shutdown.borrow() => session.set_keepalive(None),
+        // How long that is, the line decides.
+        None => session.set_keepalive(Some(60)),
+        Some(settings) => {
+            settings.into_iter().for_each(|settings| settings.apply_to_session(&mut session));
+        }
+    }
+    session
 }
 
 /// Waits for a connection's next request. False if none comes, or if none may come any more.

@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 use http::{HeaderName, HeaderValue};
 use pingora::upstreams::peer::HttpPeer;
 
+use super::apart::Group;
 use super::pool::Pool;
 use crate::config::{Secret, UpstreamConfig};
 
@@ -24,8 +25,8 @@ pub struct Upstream {
     /// What it gets with every request, in place of what the client sent under these names.
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
     addresses: ArcSwap<Vec<SocketAddr>>,
-    /// Its connections that nobody uses.
-    pub(super) pool: Pool,
+    /// Its connections that nobody uses, by group.
+    pools: [Pool; 2],
     /// Which address is used; moved on when one cannot be reached.
     turn: AtomicUsize,
 }
@@ -42,7 +43,7 @@ impl Upstream {
             authority: HeaderValue::try_from(authority).unwrap_or_else(|_| HeaderValue::from_static("upstream")),
             headers: config.headers.iter().map(|(name, secret)| (name.clone(), sensitive(secret))).collect(),
             addresses: ArcSwap::default(),
-            pool: Pool::new(config.idle_timeout),
+            pools: [(); 2].map(|()| Pool::new(config.idle_timeout)),
             turn: AtomicUsize::new(0),
         };
         upstream.look_up().await;
@@ -95,9 +96,19 @@ impl Upstream {
         addresses.get(turn).copied()
     }
 
-    pub(super) fn peer(&self, address: SocketAddr) -> HttpPeer {
+    /// The connections that are shared by a group.
+    pub(super) fn pool(&self, group: Group) -> &Pool {
+        let [requests, payments] = &self.pools;
+        match group {
+            Group::Requests => requests,
+            Group::Payments => payments,
+        }
+    }
+
+    pub(super) fn peer(&self, address: SocketAddr, group: Group) -> HttpPeer {
         // The server name is never empty for TLS: with an empty one the framework would check no certificate.
         let mut peer = HttpPeer::new(address, self.config.tls, self.config.host.to_string());
+        peer.group_key = group.key();
         peer.options.connection_timeout = Some(self.config.connect_timeout);
         peer.options.total_connection_timeout = Some(self.config.connect_timeout.saturating_mul(2));
         peer.options.read_timeout = Some(self.config.read_timeout);

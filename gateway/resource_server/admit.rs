@@ -91,9 +91,9 @@ impl ResourceServer {
         // A payment decides over a key: who sends one means to pay.
         match (&call.route.access, call.payment) {
             (Access::Free, _) => Ok(Admitted::Pass(Pass::Free)),
-            (Access::PerCall(offer) | Access::Either(offer, _), Some(payment)) => {
+            (Access::PerCall(_) | Access::Either(..), Some(payment)) => {
                 // Apart, so that calls which do not pay carry no room for it.
-                Box::pin(self.pay(market, offer, payment, call)).await
+                Box::pin(self.pay(market, payment, call)).await
             }
             (Access::PlanOnly(metering) | Access::Either(_, metering), _) if !call.credentials.is_empty() => {
                 let reserved = self.spend(market, call.credentials, call.route, metering).await;
@@ -107,20 +107,26 @@ impl ResourceServer {
         }
     }
 
-    async fn pay(
-        self: &Arc<Self>,
-        market: &Arc<Market>,
-        offer: &Offer,
-        payment: &[u8],
-        call: Call<'_>,
-    ) -> Result<Admitted, Denial> {
-        let presented = Presented::read(payment, offer, &self.quotes, market.quote_ttl, self.now())
-            .map_err(|refused| Denial::Shortfall(Shortfall::Payment(refused)))?;
-        let (server, market) = (Arc::clone(self), Arc::clone(market));
-        let (upfront, safe) = (call.route.settle == SettleTiming::Before, call.method.is_safe());
+    /// The payment is read where money moves: its signature takes longer to check than all else that is done for a call on
+    /// the thread that serves it, and others wait there.
+    async fn pay(self: &Arc<Self>, market: &Arc<Market>, payment: &[u8], call: Call<'_>) -> Result<Admitted, Denial> {
+        let (server, market, route) = (Arc::clone(self), Arc::clone(market), Arc::clone(call.route));
+        let payment = payment.to_owned();
+        let (upfront, safe) = (route.settle == SettleTiming::Before, call.method.is_safe());
         let goods = Goods::Call { request: RequestHash::of(call.method, call.target), upfront };
         let proof = call.credentials.sign_in.cloned();
         let wanted = Wanted { goods, upfront, safe, proof };
-        self.undropped(async move { server.charge(&market, presented, wanted).await }).await
+        self.undropped(async move {
+            let offer = route.access.offer().ok_or(Denial::Shortfall(Shortfall::MissingCredentials))?;
+            let presented = server.read(&payment, offer, &market)?;
+            server.charge(&market, presented, wanted).await
+        })
+        .await
+    }
+
+    /// Reads a payment for an offer.
+    pub(super) fn read(&self, payment: &[u8], offer: &Offer, market: &Market) -> Result<Presented, Denial> {
+        Presented::read(payment, offer, &self.quotes, market.quote_ttl, self.now())
+            .map_err(|refused| Denial::Shortfall(Shortfall::Payment(refused)))
     }
 }

@@ -267,6 +267,21 @@ impl ResourceServer {
         self.payments.wait().await;
     }
 
+    /// Works where money moves, to the end even if the future is dropped. None if it panicked.
+    pub async fn apart<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Option<T> {
+        self.payments.spawn_on(work, &self.runtime).await.ok()
+    }
+
+    /// Whether the current task is one of those that work where money moves.
+    pub fn is_here(&self) -> bool {
+        tokio::runtime::Handle::try_current().is_ok_and(|here| here.id() == self.runtime.id())
+    }
+
+    /// Does a chore of a payment where money moves, so that nobody waits for it on the thread that serves requests.
+    pub fn aside(&self, chore: impl FnOnce() + Send + 'static) {
+        self.payments.spawn_on(async move { chore() }, &self.runtime);
+    }
+
     /// Runs work that must not end with the connection that asked for it.
     async fn undropped<T: Send + 'static>(
         &self,

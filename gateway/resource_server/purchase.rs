@@ -73,10 +73,13 @@ impl ResourceServer {
         payment: Option<&[u8]>,
     ) -> Result<Sold, Denial> {
         let payment = payment.ok_or(Denial::Shortfall(Shortfall::MissingCredentials))?;
-        let presented = Presented::read(payment, &plan.offer, &self.quotes, market.quote_ttl, self.now())
-            .map_err(|refused| Denial::Shortfall(Shortfall::Payment(refused)))?;
         let (server, market, plan) = (Arc::clone(self), Arc::clone(market), Arc::clone(plan));
-        self.undropped(async move { server.sell(&market, &plan, presented).await }).await
+        let payment = payment.to_owned();
+        self.undropped(async move {
+            let presented = server.read(&payment, &plan.offer, &market)?;
+            server.sell(&market, &plan, presented).await
+        })
+        .await
     }
 
     async fn sell(&self, market: &Market, offered: &PlanOffer, presented: Presented) -> Result<Sold, Denial> {
@@ -122,10 +125,16 @@ impl ResourceServer {
 
     /// What a settled payment for a plan brings into the world; it depends on the moment of settlement. None for a
     /// call.
-    pub(super) fn sale(&self, id: &PaymentId, goods: &Goods, chain: &Network, payer: Option<&str>) -> Option<Sale> {
+    pub(super) fn sale<'a>(
+        &self,
+        id: &PaymentId,
+        goods: &Goods,
+        chain: &Network,
+        buyer: impl FnOnce() -> Option<&'a str>,
+    ) -> Option<Sale> {
         let Goods::Plan { plan, key_prefix, on_repurchase } = goods else { return None };
         // One spelling for each address, so that a wallet finds what it bought.
-        let payer = payer.map(|payer| spelled(chain, payer));
+        let payer = buyer().map(|payer| spelled(chain, payer));
         let subscription = Subscription {
             id: SubscriptionId::of_payment(id.as_str()),
             holder: HolderId::of_payment(id.as_str()),

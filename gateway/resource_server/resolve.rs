@@ -184,7 +184,7 @@ impl ResourceServer {
         match ending {
             Ending::Settled(receipt) => {
                 let goods = record.goods.clone().or_else(|| market.goods_of(record));
-                let buyer = buyer(record.payer.as_deref(), receipt, &record.request);
+                let buyer = || buyer(record.payer.as_deref(), receipt, &record.request);
                 let sale = goods.and_then(|goods| self.sale(id, &goods, &record.chain, buyer));
                 self.ledger.settled(id, receipt, sale.as_ref()).await
             }

@@ -146,7 +146,7 @@ impl ResourceServer {
     async fn book(&self, settling: Settling<Claim>, mut receipt: SettleResponse) -> Result<Settled, Denial> {
         let (presented, goods) = (settling.presented(), settling.goods());
         receipt.payer = settling.payer().map(str::to_owned).or(receipt.payer);
-        let buyer = buyer(settling.payer(), &receipt, &presented.request);
+        let buyer = || buyer(settling.payer(), &receipt, &presented.request);
         let sale = self.sale(&presented.id, goods, &presented.terms.network, buyer);
         match self.ledger.settled(&presented.id, &receipt, sale.as_ref()).await {
             Ok(()) => {

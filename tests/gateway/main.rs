@@ -43,6 +43,7 @@ mod passed_on;
 mod paths;
 mod payments_commands;
 mod plans;
+mod priorities;
 mod refused_locally;
 mod reloading;
 mod resting;

@@ -116,7 +116,7 @@ fn a_paid_call_goes_upstream_once_even_if_a_kept_connection_dies_under_it() {
             connection if connection == heard.connection && heard.target() != "/free?fill" => Reply::reset(),
             _ => Reply::ok("over a new connection"),
         });
-        assert_eq!(world.get("/free?fill", &[]).status, 200);
+        assert_eq!(world.get("/free?fill", &headers).status, 200);
         // The connection is put into the pool after the answer has left: only then is it there for the next request.
         until_true("the filler's end", || world.gateway.metric("gateway_requests_in_flight") == 0);
         let before = world.upstream.hits();

@@ -46,6 +46,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
+use futures_util::future::try_join_all;
 use sqlx::error::DatabaseError;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
@@ -107,7 +108,14 @@ impl SqliteStore {
         lock: Option<File>,
     ) -> Result<Self, StoreError> {
         let readers = options(&opening.path).create_if_missing(false).read_only(true);
-        let readers = SqlitePoolOptions::new().max_connections(4).connect_with(readers).await?;
+        let readers = SqlitePoolOptions::new()
+            .max_connections(READERS)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .connect_with(readers)
+            .await?;
+        // Each has a thread with the priority of whoever began it: not one that a payment's task has, since keys wait too.
+        drop(try_join_all((0..READERS).map(|_| readers.acquire())).await?);
         let lookups = Lookups::start(&opening)?;
         let connection = opening.to_write()?;
         let writer = Writer::start(Desk { connection, opening, responses: Responses::new(retention), clock })?;
@@ -117,6 +125,9 @@ impl SqliteStore {
 
 /// How long the operator's commands may keep the file to themselves.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How many read at the same time, beside those who [look up](lookups) payments and keys.
+const READERS: u32 = 4;
 
 const MIGRATIONS: [(&str, &str); 10] = [
     ("payments and subscriptions", include_str!("schema/1_payments_and_subscriptions.sql")),

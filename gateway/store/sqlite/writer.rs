@@ -23,6 +23,7 @@ use crate::clock::{Clock, unix_millis};
 use crate::crash::crash_point;
 use crate::payment::PaymentId;
 use crate::plans::{HolderAddress, HolderId, KeyId, SubscriptionId, Units};
+use crate::priority::Behind;
 use crate::store::{Act, Doubt, HolderAct, Linked, NewKey, Sale, StoreError, StoredResponse, Swept, Usage};
 
 /// The most writes in one transaction, and the most that wait for the next.
@@ -90,7 +91,10 @@ impl Writer {
         let (jobs, waiting) = mpsc::channel(BATCH_MAX);
         let (failing, health) = watch::channel(Ok(()));
         let (runtime, thread) = (Handle::current(), thread::Builder::new().name("tollgate-books".to_owned()));
-        let started = thread.spawn(move || runtime.block_on(run(desk, waiting, failing)));
+        let started = thread.spawn(move || {
+            Behind::Books.step();
+            runtime.block_on(run(desk, waiting, failing));
+        });
         started.map_err(|error| StoreError::Failed(error.to_string()))?;
         Ok(Self { jobs, health })
     }
@@ -225,6 +229,10 @@ fn apply_whole(
     let say = |statement: &str| connection.prepare_cached(statement)?.execute([]).map(drop);
     say("SAVEPOINT whole")?;
     let answer = apply(connection, responses, write, now);
+    if matches!(answer, Err(StoreError::Failed(_))) {
+        // All of the transaction goes with it, and its savepoints may be gone already.
+        return answer;
+    }
     if answer.is_err() {
         responses.forget_count();
         say("ROLLBACK TO whole")?;
