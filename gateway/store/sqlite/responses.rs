@@ -42,6 +42,10 @@ impl Responses {
             return Ok(());
         }
         let mut bytes = self.count(connection)?;
+        if bytes.saturating_add(size) > room && forget(connection, id)? {
+            self.bytes = None;
+            bytes = self.count(connection)?;
+        }
         while bytes.saturating_add(size) > room {
             match evict(connection)? {
                 0 => break,
@@ -56,9 +60,9 @@ impl Responses {
         self.bytes = Some(bytes.saturating_add(size));
         match kept.execute(values) {
             Err(error) if is_taken(&error) => {
-                // One from before: few payments have any, so it is not looked for.
+                // Few payments have one from before, so it is looked for only where it is in the way.
                 self.bytes = None;
-                connection.execute("DELETE FROM responses WHERE payment_id = ?", [id.as_str()])?;
+                forget(connection, id)?;
                 kept.execute(values)?;
             }
             kept => drop(kept?),
@@ -95,6 +99,12 @@ impl Responses {
         let sum = "SELECT coalesce(sum(length(CAST(headers AS BLOB)) + length(body)), 0) FROM responses";
         Ok(connection.query_row(sum, [], |row| row.get(0))?)
     }
+}
+
+/// Lets a payment's go; says whether there was any.
+fn forget(connection: &Connection, id: &PaymentId) -> Result<bool, StoreError> {
+    let mut earlier = connection.prepare_cached("DELETE FROM responses WHERE payment_id = ?")?;
+    Ok(earlier.execute([id.as_str()])? > 0)
 }
 
 /// Lets the oldest go; says how many bytes that frees.
