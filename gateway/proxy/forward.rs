@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt as _;
 use http::header::{CONTENT_LENGTH, EXPECT, HeaderValue, TRANSFER_ENCODING, UPGRADE};
 use http::{Method, StatusCode, Version};
@@ -65,19 +65,22 @@ impl Gateway {
     }
 
     /// The body of a request, once it is here to its end.
-    async fn take_in(&self, session: &mut Session, exchange: &mut Box<Exchange>) -> pingora::Result<Vec<Bytes>> {
-        let mut body = Vec::new();
-        while !session.is_body_done() {
-            let mut piece = session.read_request_body().await.map_err(Error::into_down)?;
-            let ends = piece.is_none();
-            self.request_body_filter(session, &mut piece, ends, exchange).await?;
-            body.extend(piece);
+    async fn take_in(&self, session: &mut Session, exchange: &mut Box<Exchange>) -> pingora::Result<BytesMut> {
+        let mut body = BytesMut::new();
+        // A body in HTTP/2 that trailers follow is never said to be done: there its end is that nothing comes.
+        while !session.is_body_done()
+            && let Some(piece) = session.read_request_body().await.map_err(Error::into_down)?
+        {
+            let mut piece = Some(piece);
+            self.request_body_filter(session, &mut piece, false, exchange).await?;
+            // Pieces may be a byte each: kept as they are, they would take many times the body's size.
+            piece.iter().for_each(|piece| body.extend_from_slice(piece));
         }
         self.request_body_filter(session, &mut None, true, exchange).await?;
         Ok(body)
     }
 
-    async fn ask(&self, session: &mut Session, body: &[Bytes], exchange: &mut Box<Exchange>) -> pingora::Result<()> {
+    async fn ask(&self, session: &mut Session, body: &[u8], exchange: &mut Box<Exchange>) -> pingora::Result<()> {
         let (upstream, to) = exchange.choose_upstream()?;
         let group = self.group();
         let (stream, is_reused) = match upstream.pool(group).take(to) {
@@ -117,7 +120,7 @@ impl Gateway {
         &self,
         session: &mut Session,
         upstream: &mut HttpSession,
-        body: &[Bytes],
+        body: &[u8],
         exchange: &mut Box<Exchange>,
     ) -> pingora::Result<bool> {
         let mut request = headers::beyond_this_hop(session.req_header());
@@ -132,7 +135,10 @@ impl Gateway {
                 piece = upstream.read_response_task() => {
                     piece.map_err(|error| unsent.take().unwrap_or(error).into_up())?
                 }
-                gone = session.as_downstream_mut().read_body_or_idle(true) => return Err(left(gone)),
+                gone = session.as_downstream_mut().read_body_or_idle(true) => {
+                    // What the upstream has not got, nobody is charged for who leaves.
+                    return Err(unsent.take().map_or_else(|| left(gone), Error::into_up));
+                }
             };
             let pieces = self.with_more(session, upstream, piece, exchange).await?;
             if session.write_response_tasks(pieces).await? {
@@ -196,9 +202,9 @@ impl Exchange {
     }
 }
 
-async fn write(upstream: &mut HttpSession, body: &[Bytes]) -> pingora::Result<()> {
-    for piece in body {
-        upstream.write_body(piece).await?;
+async fn write(upstream: &mut HttpSession, body: &[u8]) -> pingora::Result<()> {
+    if !body.is_empty() {
+        upstream.write_body(body).await?;
     }
     upstream.finish_body().await.map(drop)
 }
