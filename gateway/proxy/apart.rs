@@ -5,6 +5,7 @@
 //! not seen there is served with all others.
 
 use bytes::Bytes;
+use http::HeaderName;
 
 use super::Gateway;
 
@@ -12,7 +13,9 @@ use super::Gateway;
 const PAYING_BYTES_MIN: usize = 512;
 
 /// The headers that bring one.
-const HEADERS: [&[u8]; 2] = [b"payment-signature:", b"x-payment:"];
+const PAYMENTS: [&str; 2] = ["payment-signature", "x-payment"];
+/// Headers that open a route for whoever has a plan, beside those that the configuration names.
+const CREDENTIALS: [&str; 2] = ["authorization", "sign-in-with-x"];
 
 /// Which connections to an upstream are shared. Whoever made one is woken when it has something to say, and wakes whoever
 /// waits for it: nobody waits for a thread that stands behind.
@@ -41,16 +44,25 @@ impl Gateway {
     }
 }
 
-/// Whether a head, as far as it is here, brings a payment.
-pub(super) fn brings_payment(head: &Bytes) -> bool {
+/// Whether a head, as far as it is here, brings a payment and nothing else that opens a route: whoever calls with a key is
+/// served with all others. `key_headers` are those that may have one.
+pub(super) fn brings_payment(head: &Bytes, key_headers: &[HeaderName]) -> bool {
     if head.len() < PAYING_BYTES_MIN {
         return false;
     }
     let lines = head.split(|byte| *byte == b'\n');
     // The rest is the body.
-    let mut headers = lines.take_while(|line| !matches!(line, [] | [b'\r']));
-    headers
-        .any(|line| HEADERS.iter().any(|name| line.get(..name.len()).is_some_and(|is| is.eq_ignore_ascii_case(name))))
+    let headers = lines.take_while(|line| !matches!(line, [] | [b'\r']));
+    let mut pays = false;
+    for line in headers {
+        let name = line.split(|byte| *byte == b':').next().unwrap_or_default();
+        let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
+        if CREDENTIALS.into_iter().any(is) || key_headers.iter().any(|header| is(header.as_str())) {
+            return false;
+        }
+        pays |= PAYMENTS.into_iter().any(is);
+    }
+    pays
 }
 
 #[cfg(test)]
@@ -58,7 +70,7 @@ mod tests {
     use super::*;
 
     fn brings(head: &str) -> bool {
-        brings_payment(&Bytes::copy_from_slice(head.as_bytes()))
+        brings_payment(&Bytes::copy_from_slice(head.as_bytes()), &[HeaderName::from_static("x-api-key")])
     }
 
     #[test]
@@ -80,6 +92,9 @@ mod tests {
             format!("GET / HTTP/1.1\r\nx-payment-required: {long}\r\nX-PAYMENT : 1\r\n\r\n"),
             format!("POST / HTTP/1.1\r\nHost: a\r\n\r\nX-PAYMENT: {long}\r\n\r\n"),
             format!("POST / HTTP/1.1\nHost: a\n\nX-PAYMENT: {long}\n\n"),
+            format!("GET / HTTP/1.1\r\nX-PAYMENT: {long}\r\nX-Api-Key: k"),
+            format!("GET / HTTP/1.1\r\nAuthorization: Bearer k\r\nX-PAYMENT: {long}"),
+            format!("GET / HTTP/1.1\r\nX-PAYMENT: {long}\r\nsign-in-with-x: k\r\n\r\n"),
             long,
         ] {
             assert!(!brings(&head), "{head}");

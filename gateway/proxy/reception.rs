@@ -97,7 +97,7 @@ impl Reception {
                 return drop(self.proxy.process_new(guarded, shutdown).await);
             }
             is_undecided = false;
-            let reused = match brings_payment(guarded.heard()) {
+            let reused = match brings_payment(guarded.heard(), &self.live.load().key_headers) {
                 true => self.begin_apart(guarded, earlier, shutdown).await,
                 false => self.begin(guarded, earlier, shutdown).await,
             };
@@ -118,7 +118,7 @@ impl Reception {
         self.proxy.process_new_http(session(stream, earlier, shutdown), shutdown)
     }
 
-    /// The same where money moves. Goes on to its end even if the future is dropped.
+    /// The same where money moves.
     async fn begin_apart(
         &self,
         stream: Stream,

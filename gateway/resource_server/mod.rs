@@ -68,7 +68,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::runtime::Handle;
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 pub use account::{Account, Grant, Reservation};
 pub use accounts::Accounts;
@@ -267,9 +267,10 @@ impl ResourceServer {
         self.payments.wait().await;
     }
 
-    /// Works where money moves, to the end even if the future is dropped. None if it panicked.
+    /// Works where money moves, as long as somebody waits for it: a request whose connection ends with the gateway's has
+    /// not been left by its client. None if it panicked.
     pub async fn apart<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Option<T> {
-        self.payments.spawn_on(work, &self.runtime).await.ok()
+        AbortOnDropHandle::new(self.payments.spawn_on(work, &self.runtime)).await.ok()
     }
 
     /// Whether the current task is one of those that work where money moves.

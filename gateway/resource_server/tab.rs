@@ -111,8 +111,12 @@ impl Tab {
 
     /// The body filters of the proxy cannot wait, and the store makes one wait. It happens once for a block of units
     /// and only if the block before was used up faster than the next could be leased, so the other tasks of this
-    /// thread are handed to another one meanwhile.
+    /// thread are handed to another one meanwhile. Not where money moves: whoever has set the units aside may wait for a
+    /// thread there, and all would wait for each other.
     fn now<T>(&self, asked: impl Future<Output = Result<T, StoreError>>) -> Result<T, Ended> {
+        if self.server.is_here() {
+            return Err(Ended::StoreFailed);
+        }
         tokio::task::block_in_place(|| self.server.runtime.block_on(asked)).map_err(|error| {
             tracing::error!(%error, "the store failed while an answer streamed");
             Ended::StoreFailed

@@ -3,7 +3,7 @@
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use crate::support::client::Wire;
+use crate::support::client::{Wire, request};
 use crate::support::facilitator::good;
 use crate::support::server::Reply;
 use crate::support::wait::{Gate, until_true};
@@ -90,6 +90,29 @@ fn a_stop_waits_no_longer_than_it_was_told() {
     assert!(world.gateway.output_at_end().contains("cut off"));
     assert_eq!(world.journal.all(), ["verify", "upstream"]);
     never.open();
+}
+
+#[test]
+fn a_call_that_a_stop_cuts_off_takes_no_units() {
+    let server = "unlisted = \"deny\"\nshutdown_timeout = \"300ms\"";
+    let routes = "[[routes]]\npath = \"/keyed\"\nunits = 1\n\
+                  [[plans]]\nname = \"ten\"\nprice = \"$1\"\nunits = 10\nduration = \"30d\"\n";
+    let long = "e".repeat(4000);
+    // The second is served where money moves: its key comes late.
+    for before in [&[][..], &[("PAYMENT-SIGNATURE", long.as_str())]] {
+        let mut world = Setup { server, routes, ..Setup::default() }.start();
+        let key = world.buy("ten");
+        let never = Gate::default();
+        world.upstream.says(Reply::silence(&never));
+        let mut wire = world.wire();
+        let headers = [before, &[("X-API-KEY", key.as_str())]].concat();
+        wire.send(request("GET", "/keyed", &headers, ""));
+        until_true("the upstream's call", || world.upstream.hits() == 1);
+        world.gateway.signal("TERM");
+        assert_eq!(world.gateway.exit().code(), Some(0));
+        assert_eq!((world.units_used(), world.units_leased()), (vec![0], vec![0]));
+        never.open();
+    }
 }
 
 #[test]
