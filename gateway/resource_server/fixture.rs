@@ -1,10 +1,13 @@
 //! A shop with a scripted facilitator, a clock that stands still, and a store that can be made to fail.
 
+use std::sync::LazyLock;
+
 use http::Method;
 use serde_json::Map;
 use sqlx::ConnectOptions as _;
 use sqlx::sqlite::SqliteConnectOptions;
 use tempfile::TempDir;
+use tokio::runtime::Runtime;
 
 use super::flaky::Flaky;
 pub(super) use super::script::{Script, desk};
@@ -41,6 +44,12 @@ pub(super) struct Shop {
     pub(super) market: Arc<Market>,
 }
 
+fn server(store: &Arc<Flaky>, clock: &Arc<ManualClock>, runtime: Handle) -> Arc<ResourceServer> {
+    let (ledger, keys) = (Arc::<Flaky>::clone(store), Arc::<Flaky>::clone(store));
+    let (secrets, time) = (Secrets::derive(&[5; 32]), Arc::<ManualClock>::clone(clock));
+    Arc::new(ResourceServer::new(ledger, keys, &secrets, time, runtime))
+}
+
 impl Shop {
     pub(super) async fn open() -> Self {
         let clock = Arc::new(ManualClock::at(NOW));
@@ -53,11 +62,15 @@ impl Shop {
         let store = SqliteStore::open(&path, retention, Arc::<ManualClock>::clone(&clock)).await.unwrap();
         let store = Arc::new(Flaky { store, down: false.into(), forgets: false.into() });
         *facilitator.store.lock().unwrap() = Arc::downgrade(&store);
-        let (ledger, keys) = (Arc::<Flaky>::clone(&store), Arc::<Flaky>::clone(&store));
-        let (secrets, time) = (Secrets::derive(&[5; 32]), Arc::<ManualClock>::clone(&clock));
-        let server = Arc::new(ResourceServer::new(ledger, keys, &secrets, time, Handle::current()));
+        let server = server(&store, &clock, Handle::current());
         let market = market(Some(Arc::<Script>::clone(&facilitator)));
         Self { folder, clock, facilitator, store, server, market }
+    }
+
+    /// The same with money moved elsewhere than requests are served, as in a gateway.
+    pub(super) fn with_money_apart(self) -> Self {
+        static MONEY: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
+        Self { server: server(&self.store, &self.clock, MONEY.handle().clone()), ..self }
     }
 
     /// The same after the end of the process, however it ended: nothing more is written down.

@@ -23,7 +23,7 @@ impl Shop {
 
 #[tokio::test]
 async fn a_call_takes_what_it_took_and_gives_the_rest_back() {
-    let (shop, nano) = (Shop::open().await, nano());
+    let (shop, nano) = (Shop::open().await.with_money_apart(), nano());
     let key = shop.key(&nano, 1).await;
     for (reserved, took, used) in [(50_000, 20_000, 20_000), (50_000, 0, 20_000), (1, 90_000, 20_001)] {
         shop.reserve(&key, units(reserved)).await.unwrap().commit_at(units(took));
@@ -38,7 +38,7 @@ async fn a_call_takes_what_it_took_and_gives_the_rest_back() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bytes_are_paid_to_the_last_thousandth() {
-    let (shop, nano) = (Shop::open().await, nano());
+    let (shop, nano) = (Shop::open().await.with_money_apart(), nano());
     let key = shop.key(&nano, 1).await;
     let mut tab = shop.tab(&key, units(250)).await;
     assert_eq!(shop.used(&key).await, units(250));
@@ -55,7 +55,7 @@ async fn bytes_are_paid_to_the_last_thousandth() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_reserved_and_does_not_leave_is_given_back() {
-    let (shop, nano) = (Shop::open().await, nano());
+    let (shop, nano) = (Shop::open().await.with_money_apart(), nano());
     let key = shop.key(&nano, 1).await;
     let mut tab = shop.tab(&key, Units::ZERO).await;
     tab.reserve(20_000).unwrap();
@@ -69,7 +69,7 @@ async fn what_is_reserved_and_does_not_leave_is_given_back() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn of_many_streams_as_many_bytes_pass_as_were_bought() {
-    let shop = Arc::new(Shop::open().await);
+    let shop = Arc::new(Shop::open().await.with_money_apart());
     let key = shop.key(&plan("tiny", Some(50), 5_000_000, None), 1).await;
     let passed = Arc::new(AtomicU64::new(0));
     let mut streams = tokio::task::JoinSet::new();
@@ -90,7 +90,7 @@ async fn of_many_streams_as_many_bytes_pass_as_were_bought() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tab_ends_with_the_subscription_and_without_the_store() {
-    let (shop, nano) = (Shop::open().await, nano());
+    let (shop, nano) = (Shop::open().await.with_money_apart(), nano());
     let key = shop.key(&nano, 1).await;
     let mut tab = shop.tab(&key, Units::ZERO).await;
     tab.spend(1).unwrap();
@@ -106,8 +106,18 @@ async fn a_tab_ends_with_the_subscription_and_without_the_store() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn where_money_moves_nobody_waits_for_units() {
+    let (shop, nano) = (Shop::open().await, nano());
+    let key = shop.key(&nano, 1).await;
+    let mut tab = shop.tab(&key, Units::ZERO).await;
+    // More than was set aside with the call.
+    assert_eq!(tab.spend(20_000), Err(Ended::StoreFailed));
+    assert_eq!(shop.used(&key).await, Units::ZERO);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_plan_without_a_quota_pays_any_number_of_bytes() {
-    let shop = Shop::open().await;
+    let shop = Shop::open().await.with_money_apart();
     let key = shop.key(&plan("all", None, 5_000_000, None), 1).await;
     let mut tab = shop.tab(&key, units(1)).await;
     tab.spend(1_000_000_000).unwrap();
