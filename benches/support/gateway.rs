@@ -57,6 +57,8 @@ impl Gateway {
         while Instant::now() < end && self.child.try_wait()?.is_none() {
             if let Ok(mut wire) = Wire::to(self.admin).await
                 && wire.ask(&get("/readyz", "")).await.is_ok_and(|answer| answer.status() == "200")
+                // The public side listens by itself, a moment later where all is slow.
+                && Wire::to(self.addr).await.is_ok()
             {
                 return Ok(());
             }
