@@ -2,7 +2,7 @@
 //!
 //! | hook | what happens |
 //! |---|---|
-//! | `request_filter` | facts, route, admission; our own answers; the way of a request without a body (`forward`) |
+//! | `request_filter` | facts, route, admission; our own answers; the way of a request with a small body or none (`forward`) |
 //! | `upstream_peer`, `upstream_request_filter` | where to, and with which headers |
 //! | `response_filter` | settle, then release: nothing has left before it is done |
 //! | `response_body_filter` | keep it for a repeat; take units for each byte |

@@ -97,7 +97,9 @@ impl Reception {
                 return drop(self.proxy.process_new(guarded, shutdown).await);
             }
             is_undecided = false;
-            let reused = match brings_payment(guarded.heard(), &self.live.load().key_headers) {
+            // Looked up before: what is borrowed of the snapshot is not to be held as long as a request.
+            let pays = brings_payment(guarded.heard(), &self.live.load().key_headers);
+            let reused = match pays {
                 true => self.begin_apart(guarded, earlier, shutdown).await,
                 false => self.begin(guarded, earlier, shutdown).await,
             };
