@@ -5,6 +5,7 @@ mod beside;
 mod collectors;
 mod core_dump;
 mod hints;
+mod listening;
 mod live;
 mod open_files;
 mod payers;
@@ -13,6 +14,7 @@ mod secret;
 mod stop;
 mod turn;
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,6 +33,7 @@ pub use beside::{Beside, open_books};
 pub use collectors::facilitator;
 pub use stop::Stop;
 
+use self::listening::{Listening, listen};
 use self::live::Keeper;
 use self::payers::Doorkeeper;
 use self::quota::Bookkeeper;
@@ -74,7 +77,7 @@ pub enum StartError {
     Facilitator(#[from] SetupError),
     /// An address is taken, or not ours.
     #[error("cannot listen on {0}: {1}")]
-    Listen(std::net::SocketAddr, std::io::Error),
+    Listen(SocketAddr, std::io::Error),
     /// Certificates that cannot be used.
     #[error("certificate {0}: {1}")]
     Certificate(String, String),
@@ -114,7 +117,9 @@ pub fn run(path: &Path, stop: Stop) -> Result<(), StartError> {
         tracing::warn!(%error, "this process can be dumped, with all its secrets");
     }
     warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-    config.server.listen.iter().map(|listen| listen.addr).chain([config.server.admin]).try_for_each(can_listen)?;
+    // Said before the books are opened, which may take long.
+    listen(config.server.admin)?;
+    addresses(&config).try_for_each(|address| listen(address).map(drop))?;
 
     open_files::allow_for(config.connections.max);
 
@@ -200,8 +205,8 @@ fn serve(config: &Config, gateway: Gateway, admin: Admin, watch: stop::Watch) ->
     let mut operator = Service::new("admin".to_owned(), admin);
     operator.threads = Some(1);
     operator.add_tcp(&config.server.admin.to_string());
-    server.add_service(public);
-    server.add_service(operator);
+    server.add_service(Listening::new(public, addresses(config))?);
+    server.add_service(Listening::new(operator, [config.server.admin])?);
     for ListenAddr { addr, tls } in &config.server.listen {
         tracing::info!(%addr, tls = tls.is_some(), public_url = &*config.server.public_url, "listening");
     }
@@ -218,9 +223,8 @@ fn entrance(listen: &ListenAddr) -> Result<Entrance, StartError> {
     Ok(Entrance { addr: listen.addr, tls: Some(settings.build()) })
 }
 
-/// The framework panics on an address that it cannot have; this says which one it is.
-fn can_listen(address: std::net::SocketAddr) -> Result<(), StartError> {
-    std::net::TcpListener::bind(address).map(drop).map_err(|error| StartError::Listen(address, error))
+fn addresses(config: &Config) -> impl Iterator<Item = SocketAddr> {
+    config.server.listen.iter().map(|listen| listen.addr)
 }
 
 async fn follow(server: Arc<ResourceServer>) {

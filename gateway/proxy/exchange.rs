@@ -51,6 +51,8 @@ pub struct Exchange {
     pub(super) forwarded: bool,
     /// Whether the request's body has gone out to its end.
     pub(super) body_forwarded: bool,
+    /// Whether the upstream was asked to speak another protocol.
+    pub(super) asks_to_switch: bool,
     /// Its time on the connection. Dropped with the exchange, when the connection is done with it.
     pub(super) turn: Option<Turn>,
     /// The bytes of the request's body so far.

@@ -1,8 +1,9 @@
 //! The way to the upstream and back of a request whose body is small, or that has none.
 //!
-//! The framework can go it too, and does for requests that have a large body or ask for another protocol: there both
-//! sides speak at the same time, so it has two halves that send each other what they read. Where one side speaks after
-//! the other, one loop does, at half the cost. The hooks are the framework's, in its order.
+//! The framework can go it too, and does for requests that have a large body: there both sides speak at the same time, so
+//! it has two halves that send each other what they read. Where one side speaks after the other, one loop does, at half
+//! the cost. The hooks are the framework's, in its order. What becomes a tunnel begins here, too: the framework ends one
+//! whose upstream agrees before it has been told that the request has no body.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt as _;
-use http::header::{CONTENT_LENGTH, EXPECT, HeaderValue, TRANSFER_ENCODING, UPGRADE};
+use http::header::{CONTENT_LENGTH, EXPECT, HeaderValue, TRANSFER_ENCODING};
 use http::{Method, StatusCode, Version};
 use pingora::http::ResponseHeader;
 use pingora::prelude::{Error, ErrorType, HttpPeer};
@@ -38,8 +39,7 @@ pub(super) fn is_plain(session: &mut Session) -> bool {
     let is_bodiless = session.is_body_empty();
     let headers = &session.req_header().headers;
     // Who expects an interim answer before the body goes, gets the upstream's.
-    let speaks_at_once = headers.contains_key(UPGRADE) || headers.contains_key(EXPECT);
-    !speaks_at_once && (is_bodiless || headers.get(CONTENT_LENGTH).is_some_and(is_small))
+    !headers.contains_key(EXPECT) && (is_bodiless || headers.get(CONTENT_LENGTH).is_some_and(is_small))
 }
 
 fn is_small(length: &HeaderValue) -> bool {
@@ -144,11 +144,14 @@ impl Gateway {
             if session.write_response_tasks(pieces).await? {
                 return Ok(is_whole);
             }
+            if session.was_upgraded() {
+                return self.tunnel(session, upstream, exchange).await.map(|()| is_whole);
+            }
         }
     }
 
     /// What has come leaves together, so that a short answer is one packet.
-    async fn with_more(
+    pub(super) async fn with_more(
         &self,
         session: &mut Session,
         upstream: &mut HttpSession,
@@ -179,7 +182,7 @@ impl Gateway {
                 frame(session, response, *ends)?;
                 self.response_filter(session, response, exchange).await?;
             }
-            HttpTask::Body(body, ends) => {
+            HttpTask::Body(body, ends) | HttpTask::UpgradedBody(body, ends) => {
                 self.response_body_filter(session, body, *ends, exchange)?;
             }
             _ => {}

@@ -4,9 +4,9 @@ use std::net::IpAddr;
 
 use http::header::{
     ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, AUTHORIZATION, CACHE_CONTROL, CONNECTION, HOST,
-    HeaderName, HeaderValue, VARY,
+    HeaderName, HeaderValue, UPGRADE, VARY,
 };
-use http::{HeaderMap, request, response};
+use http::{HeaderMap, Version, request, response};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::{ErrorType, OrErr as _};
 
@@ -86,6 +86,8 @@ const RECEIPT: [HeaderName; 2] =
 /// What a grant calls a token of the operator's.
 const TOKEN: &str = "token";
 
+const UPGRADING: HeaderValue = HeaderValue::from_static("Upgrade");
+const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
 const HTTP: HeaderValue = HeaderValue::from_static("http");
 const HTTPS: HeaderValue = HeaderValue::from_static("https");
 const PRIVATE: HeaderValue = HeaderValue::from_static("private");
@@ -126,8 +128,18 @@ pub(super) fn beyond_this_hop(request: &RequestHeader) -> RequestHeader {
     for (name, value) in request.headers.iter().filter(|(name, _)| !goes(name)) {
         parts.headers.append(name.clone(), value.clone());
     }
+    if asks_for_websocket(request) {
+        parts.headers.insert(CONNECTION, UPGRADING);
+        parts.headers.insert(UPGRADE, WEBSOCKET);
+    }
     parts.method = request.method.clone();
     parts.into()
+}
+
+/// Whether a request asks for the one protocol that an upstream may switch to.
+fn asks_for_websocket(request: &RequestHeader) -> bool {
+    let asks = |upgrade: &HeaderValue| upgrade.as_bytes().eq_ignore_ascii_case(WEBSOCKET.as_bytes());
+    request.version == Version::HTTP_11 && request.headers.get(UPGRADE).is_some_and(asks)
 }
 
 /// Makes the request that goes upstream of the client's: its target is the one that was priced.

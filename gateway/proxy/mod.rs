@@ -44,6 +44,7 @@ mod refusals;
 mod sign_in;
 mod standing;
 mod status;
+mod tunnel;
 mod unsent;
 mod upstream;
 mod withheld;
@@ -58,6 +59,7 @@ use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
+use http::header::UPGRADE;
 use http::{HeaderName, StatusCode};
 use pingora::connectors::TransportConnector;
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -153,6 +155,7 @@ impl ProxyHttp for Gateway {
             sign_in::strip(request, facts, &snapshot.market.prices);
         }
         exchange.forwarded = true;
+        exchange.asks_to_switch = request.headers.contains_key(UPGRADE);
         match (&exchange.facts, &exchange.upstream, &exchange.pass) {
             (Some(facts), Some(upstream), Some(pass)) => {
                 headers::to_upstream(request, facts, upstream, pass)?;
@@ -186,7 +189,7 @@ impl ProxyHttp for Gateway {
         if verdict == Chargeable::Interim {
             return Ok(());
         }
-        if response.status == StatusCode::SWITCHING_PROTOCOLS && !session.is_upgrade_req() {
+        if response.status == StatusCode::SWITCHING_PROTOCOLS && !exchange.may_switch(session, response) {
             // It answers nothing that was asked, so nobody pays for it.
             return Err(Error::explain(ErrorType::InvalidHTTPHeader, "an upstream that switches unasked").into_up());
         }

@@ -239,9 +239,7 @@ fn a_body_may_be_of_any_size_if_the_file_says_so() {
 fn what_a_tunnel_carries_is_no_body() {
     let world = start("body_limit = \"1KiB\"\nbody_timeout = \"200ms\"\nkeep_alive = \"200ms\"");
     world.upstream.says(
-        Reply::raw("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
-            .then_echo()
-            .after_thought(),
+        Reply::raw("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n").then_echo(),
     );
     let mut wire = world.wire();
     let headers = [("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13")];

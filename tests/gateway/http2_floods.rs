@@ -293,6 +293,6 @@ fn a_head_that_does_not_end_is_no_request_and_buys_no_time() {
     let mut flood = Flood::start(world.gateway.addr);
     flood.pour(1, |_| frame(HEADERS, 0, 1, &head("/free")));
     let end = flood.end();
-    assert!(!has(&end, HEADERS) && (has(&end, GOAWAY) || has(&end, SETTINGS)));
+    assert!(!has(&end, HEADERS), "{end:?}");
     assert_eq!(world.upstream.hits(), 0);
 }

@@ -231,7 +231,7 @@ fn a_websocket_runs_to_the_end_of_the_plan() {
         let key = world.buy("ten");
         let silent = Gate::default();
         let frames = [frame(9, 50), frame(1, 100), frame(0x0a, 0)].concat().repeat(25);
-        let reply = frames.chunks(size).fold(Reply::raw(SWITCHED).after_thought(), Reply::then);
+        let reply = frames.chunks(size).fold(Reply::raw(SWITCHED), Reply::then);
         world.upstream.says(reply.then_pass(&silent));
         let mut wire = world.websocket(&key);
         assert_eq!(wire.answer().status, 101);
@@ -257,7 +257,7 @@ impl Wire {
 fn heartbeats_and_what_the_client_sends_are_free() {
     let world = start();
     let key = world.buy("ten");
-    world.upstream.says(Reply::raw(SWITCHED).then_echo().after_thought());
+    world.upstream.says(Reply::raw(SWITCHED).then_echo());
     let mut wire = world.websocket(&key);
     assert_eq!(wire.answer().status, 101);
     for _ in 0..100 {
@@ -275,7 +275,7 @@ fn heartbeats_and_what_the_client_sends_are_free() {
 fn a_websocket_ends_with_the_subscription() {
     let world = start();
     let key = world.buy("short");
-    world.upstream.says(Reply::raw(SWITCHED).then_echo().after_thought());
+    world.upstream.says(Reply::raw(SWITCHED).then_echo());
     let mut wire = world.websocket(&key);
     assert_eq!(wire.answer().status, 101);
     wire.send(frame(1, 4));

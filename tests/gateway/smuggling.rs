@@ -240,7 +240,7 @@ fn only_a_websocket_becomes_a_tunnel_and_only_after_the_upstream_agrees() {
         let headers = [("Connection", connection), ("Upgrade", upgrade), ("HTTP2-Settings", "AAMAAABkAAQAAP__")];
         // The upstream takes whatever it is offered, and nothing else.
         world.upstream.answers(move |heard| match heard.head.get("upgrade") {
-            Some(offered) => Reply::raw(format!("{switched}{offered}\r\n\r\n")).then_echo().after_thought(),
+            Some(offered) => Reply::raw(format!("{switched}{offered}\r\n\r\n")).then_echo(),
             None => Reply::ok("no tunnel"),
         });
         for target in ["/free", "/paid", "/upfront"] {

@@ -171,7 +171,7 @@ fn a_large_upload_passes_through_little_memory() {
 #[test]
 fn a_websocket_is_paid_before_it_opens() {
     let world = World::start();
-    world.upstream.says(Reply::raw(SWITCHED).then_echo().after_thought());
+    world.upstream.says(Reply::raw(SWITCHED).then_echo());
     for target in ["/paid", "/upfront"] {
         let mut wire = world.wire();
         wire.send(websocket(target, ""));
@@ -193,13 +193,28 @@ fn a_websocket_is_paid_before_it_opens() {
 #[test]
 fn a_free_websocket_opens_at_once() {
     let world = World::start();
-    world.upstream.says(Reply::raw(SWITCHED).then_echo().after_thought());
+    world.upstream.says(Reply::raw(SWITCHED).then_echo());
     let mut wire = world.wire();
     wire.send(websocket("/free", ""));
     assert_eq!(wire.answer().status, 101);
     assert_echo(&mut wire);
     drop(wire);
     until_true("the upstream's release", || world.upstream.connections() == 0);
+}
+
+#[test]
+fn an_upstream_may_agree_to_a_websocket_at_once() {
+    let world = World::start();
+    world.upstream.greets(SWITCHED);
+    world.upstream.says(Reply::default().then_echo());
+    // Often, since what is read first when both are here is up to chance.
+    for target in ["/free", "/paid"].repeat(10) {
+        let payment = if target == "/paid" { world.payment(target) } else { String::new() };
+        let mut wire = world.wire();
+        wire.send(websocket(target, &payment));
+        assert_eq!(wire.answer().status, 101, "{target}");
+        assert_echo(&mut wire);
+    }
 }
 
 #[test]

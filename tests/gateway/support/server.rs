@@ -67,6 +67,7 @@ struct Shared {
     script: Mutex<Script>,
     heard: Mutex<Vec<Heard>>,
     before_bodies: Mutex<Option<Gate>>,
+    greeting: Mutex<Vec<u8>>,
     sent: AtomicUsize,
     connections: Mutex<HashMap<usize, TcpStream>>,
     accepted: AtomicUsize,
@@ -185,6 +186,7 @@ impl Server {
             script: Mutex::new(Box::new(|_| Reply::ok("from upstream"))),
             heard: Mutex::default(),
             before_bodies: Mutex::default(),
+            greeting: Mutex::default(),
             sent: AtomicUsize::new(0),
             connections: Mutex::default(),
             accepted: AtomicUsize::new(0),
@@ -212,6 +214,11 @@ impl Server {
     /// Reads no body before the gate is opened.
     pub(crate) fn holds_bodies(&self, gate: &Gate) {
         *self.shared.before_bodies.lock().unwrap() = Some(gate.clone());
+    }
+
+    /// Says this to whoever connects, before it has heard anything.
+    pub(crate) fn greets(&self, greeting: &str) {
+        *self.shared.greeting.lock().unwrap() = greeting.into();
     }
 
     /// All requests that came so far.
@@ -280,7 +287,8 @@ impl Shared {
     }
 
     /// Serves a connection; an error is one that is to be reset.
-    fn serve(&self, stream: &TcpStream, connection: usize) -> Result<(), WantsReset> {
+    fn serve(&self, mut stream: &TcpStream, connection: usize) -> Result<(), WantsReset> {
+        let _ = stream.write_all(&self.greeting.lock().unwrap());
         let mut reader = Reader::new(stream);
         while let Ok(Some(head)) = reader.head() {
             let framing = head.framing(Framing::None);
@@ -290,7 +298,7 @@ impl Shared {
                 gate.pass();
             }
             if self.at(place).head.has("expect") {
-                let _ = (&*stream).write_all(b"HTTP/1.1 100 Continue\r\n\r\n");
+                let _ = stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n");
             }
             let body = reader.body(framing);
             let heard = {
