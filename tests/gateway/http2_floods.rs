@@ -7,7 +7,7 @@ use std::time::Duration;
 use socket2::{Domain, Socket, Type};
 
 use crate::support::flood::{
-    CONTINUATION, DATA, END_HEADERS, END_STREAM, Flood, GOAWAY, HEADERS, PING, PREFACE, Poured, RST_STREAM, SETTINGS,
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, Flood, HEADERS, PING, PREFACE, Poured, RST_STREAM, SETTINGS,
     WINDOW_UPDATE, frame, has, head,
 };
 use crate::support::multiplexed::{Multiplexed, request};
