@@ -134,7 +134,7 @@ pub fn run(path: &Path, stop: Stop) -> Result<(), StartError> {
         live: keeper.live(),
         server: Arc::clone(&server),
         metrics: Arc::clone(&metrics),
-        connector: TransportConnector::new(None),
+        connector: Arc::new(TransportConnector::new(None)),
     };
     let live = keeper.live();
     let admin = Admin {

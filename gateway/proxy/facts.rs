@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use super::Snapshot;
 use super::client::{Client, is_proxys_word};
-use super::credential::{Credential, check_joined, credential, token};
+use super::credential::{Credential, shown};
 use super::headers::is_stripped;
 use super::query_key::{Shown, is_handshake};
 use super::sign_in::sign_in;
@@ -117,12 +117,10 @@ impl Facts {
         }
         let browser = there.origin;
         let is_token = |text: &str| market.proofs.takes_tokens() && looks_like_jwt(text);
-        let mut shown = Shown { credential: None, token: None };
-        if there.credential {
-            let imported = |text: &str| server.may_be_imported(text);
-            check_joined(headers, key_headers, imported, |text| is_ours(text) || is_token(text))?;
-            shown = Shown { credential: credential(headers, key_headers, is_ours)?, token: token(headers) };
-        }
+        let mut shown = match there.credential {
+            true => shown(headers, key_headers, |text| server.may_be_imported(text), is_ours, is_token)?,
+            false => Shown { credential: None, token: None },
+        };
         if let Some(parameter) = snapshot.key_query.as_ref().filter(|_| is_handshake(head)) {
             shown.take_from(&mut target, parameter, is_ours, market.proofs.takes_tokens())?;
         }

@@ -32,7 +32,7 @@ const TRIES_MAX: usize = 16;
 const PIECES_MAX: usize = 4;
 
 /// The largest body that is taken in before the upstream is asked: as much as the framework keeps to ask again.
-const BODY_BYTES_MAX: usize = 64 * 1024;
+pub(super) const BODY_BYTES_MAX: usize = 64 * 1024;
 
 /// Whether a request is only asked, and then only answered.
 pub(super) fn is_plain(session: &mut Session) -> bool {

@@ -13,6 +13,7 @@ mod abandoned;
 mod admission;
 mod answer;
 mod apart;
+mod beginning;
 mod bounds;
 mod client;
 mod context;
@@ -41,6 +42,7 @@ mod receive;
 mod reception;
 mod recovery;
 mod refusals;
+mod serving;
 mod sign_in;
 mod standing;
 mod status;
@@ -104,6 +106,7 @@ pub struct Snapshot {
 }
 
 /// The public side of the gateway.
+#[derive(Clone)]
 pub struct Gateway {
     /// The snapshot that new requests get.
     pub live: Arc<ArcSwap<Snapshot>>,
@@ -112,7 +115,7 @@ pub struct Gateway {
     /// Counters, and the number of running requests.
     pub metrics: Arc<Metrics>,
     /// What connects to upstreams.
-    pub connector: TransportConnector,
+    pub connector: Arc<TransportConnector>,
 }
 
 #[async_trait]

@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use pingora::apps::{HttpPersistentSettings, HttpServerApp as _, HttpServerOptions, ReusedHttpStream, ServerApp};
 use pingora::listeners::tls::Acceptor;
@@ -12,18 +11,16 @@ use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v2::server::H2Options;
 use pingora::protocols::l4::stream::Stream as TcpStream;
 use pingora::protocols::{ALPN, GetSocketDigest as _, IO, Shutdown as _, Ssl as _, Stream};
-use pingora::proxy::HttpProxy;
+use pingora::proxy::{HttpProxy, Session};
 use pingora::server::ShutdownWatch;
 use pingora::server::configuration::ServerConf;
 
-use super::apart::brings_payment;
+use super::Gateway;
+use super::beginning::Beginning;
 use super::crowd::Crowd;
 use super::guarded::Guarded;
 use super::line::{Cut, Line};
-use super::{Gateway, Snapshot};
 use crate::config::ConnectionsConfig;
-use crate::resource_server::ResourceServer;
-use crate::telemetry::Metrics;
 
 /// Requests at a time on a connection of HTTP/2.
 const STREAMS_MAX: u32 = 100;
@@ -36,14 +33,21 @@ const SEND_BUFFER_BYTES: usize = 64 * 1024;
 
 /// The public side, from the listeners on.
 pub struct Reception {
+    gateway: Gateway,
+    /// For what the gateway does not do itself.
     proxy: Arc<HttpProxy<Gateway>>,
     entrances: Vec<Entrance>,
     crowd: Arc<Crowd>,
-    live: Arc<ArcSwap<Snapshot>>,
-    metrics: Arc<Metrics>,
-    server: Arc<ResourceServer>,
     /// Of the start: HTTP/2 is told once.
     head_bytes_max: u32,
+}
+
+/// A request of HTTP/1 of which the first bytes are here.
+struct Request {
+    stream: Stream,
+    /// What requests before it on its connection have left; none if it is the first.
+    earlier: Option<Option<HttpPersistentSettings>>,
+    beginning: Beginning,
 }
 
 /// A public address.
@@ -57,17 +61,15 @@ pub struct Entrance {
 impl Reception {
     /// A gateway behind its entrances.
     pub fn new(gateway: Gateway, conf: &Arc<ServerConf>, entrances: Vec<Entrance>) -> Self {
-        let (live, metrics) = (Arc::clone(&gateway.live), Arc::clone(&gateway.metrics));
-        let server = Arc::clone(&gateway.server);
-        let head_bytes_max = live.load().connections.head_bytes_max;
-        let mut proxy = HttpProxy::new(gateway, Arc::clone(conf));
+        let head_bytes_max = gateway.live.load().connections.head_bytes_max;
+        let mut proxy = HttpProxy::new(gateway.clone(), Arc::clone(conf));
         proxy.handle_init_modules();
         let mut options = HttpServerOptions::default();
         options.h2c = true;
         proxy.server_options = Some(options);
         proxy.h2_options = Some(h2_options(head_bytes_max));
-        let crowd = Arc::new(Crowd::new(Arc::clone(&metrics)));
-        Self { proxy: Arc::new(proxy), entrances, crowd, live, metrics, server, head_bytes_max }
+        let crowd = Arc::new(Crowd::new(Arc::clone(&gateway.metrics)));
+        Self { gateway, proxy: Arc::new(proxy), entrances, crowd, head_bytes_max }
     }
 
     /// The entrance of a connection to this address of ours.
@@ -85,7 +87,7 @@ impl Reception {
     async fn serve<S: IO + 'static>(&self, stream: S, limits: ConnectionsConfig, shutdown: &ShutdownWatch) {
         let is_multiplexed = stream.selected_alpn_proto() == Some(ALPN::H2);
         let line = Arc::new(Line::new(limits, is_multiplexed, Instant::now()));
-        let mut guarded = match Guarded::new(stream, line, Arc::clone(&self.metrics)) {
+        let mut guarded = match Guarded::new(stream, line, Arc::clone(&self.gateway.metrics)) {
             Ok(guarded) => Box::new(guarded),
             Err(error) => return tracing::error!(%error, "a connection could not be guarded"),
         };
@@ -98,10 +100,11 @@ impl Reception {
             }
             is_undecided = false;
             // Looked up before: what is borrowed of the snapshot is not to be held as long as a request.
-            let pays = brings_payment(guarded.heard(), &self.live.load().key_headers);
-            let reused = match pays {
-                true => self.begin_apart(guarded, earlier, shutdown).await,
-                false => self.begin(guarded, earlier, shutdown).await,
+            let beginning = Beginning::of(guarded.heard(), &self.gateway.live.load().key_headers);
+            let request = Request { stream: guarded, earlier, beginning };
+            let reused = match beginning.pays {
+                true => self.begin_apart(request, shutdown).await,
+                false => begin(&self.gateway, &self.proxy, request, shutdown).await,
             };
             let Some((stream, settings)) = reused.map(ReusedHttpStream::consume) else { return };
             let Ok(same) = stream.into_any().downcast() else { return };
@@ -109,27 +112,11 @@ impl Reception {
         }
     }
 
-    /// Begins a request of HTTP/1 as the framework does: the first of its connection, or one after others, which may have
-    /// left settings.
-    fn begin<'a>(
-        &'a self,
-        stream: Stream,
-        earlier: Option<Option<HttpPersistentSettings>>,
-        shutdown: &'a ShutdownWatch,
-    ) -> impl Future<Output = Option<ReusedHttpStream>> + Send + 'a {
-        self.proxy.process_new_http(session(stream, earlier, shutdown), shutdown)
-    }
-
-    /// The same where money moves.
-    async fn begin_apart(
-        &self,
-        stream: Stream,
-        earlier: Option<Option<HttpPersistentSettings>>,
-        shutdown: &ShutdownWatch,
-    ) -> Option<ReusedHttpStream> {
-        let (proxy, shutdown) = (Arc::clone(&self.proxy), shutdown.clone());
-        let session = session(stream, earlier, &shutdown);
-        self.server.apart(async move { proxy.process_new_http(session, &shutdown).await }).await.flatten()
+    /// Begins a request where money moves.
+    async fn begin_apart(&self, request: Request, shutdown: &ShutdownWatch) -> Option<ReusedHttpStream> {
+        let (gateway, proxy, shutdown) = (self.gateway.clone(), Arc::clone(&self.proxy), shutdown.clone());
+        let served = async move { begin(&gateway, &proxy, request, &shutdown).await };
+        self.gateway.server.apart(served).await.flatten()
     }
 
     async fn serve_securely(
@@ -143,9 +130,9 @@ impl Reception {
             Ok(Ok(secure)) => self.serve(secure, limits, shutdown).await,
             Ok(Err(error)) => {
                 tracing::debug!(%error, "a TLS handshake failed");
-                self.metrics.connections.cut(Cut::BadHandshake.as_str());
+                self.gateway.metrics.connections.cut(Cut::BadHandshake.as_str());
             }
-            Err(_) => self.metrics.connections.cut(Cut::SlowHandshake.as_str()),
+            Err(_) => self.gateway.metrics.connections.cut(Cut::SlowHandshake.as_str()),
         }
     }
 }
@@ -156,7 +143,7 @@ impl ServerApp for Reception {
         // All listeners are plain TCP.
         let stream = *stream.into_any().downcast::<TcpStream>().ok()?;
         let client = stream.get_socket_digest()?.peer_addr()?.as_inet()?.ip();
-        let snapshot = self.live.load_full();
+        let snapshot = self.gateway.live.load_full();
         let limits = ConnectionsConfig { head_bytes_max: self.head_bytes_max, ..snapshot.connections.clone() };
         // A proxy in front has the connections of many clients.
         let is_exempt = snapshot.trusted_proxies.contains(client);
@@ -175,17 +162,33 @@ impl ServerApp for Reception {
     }
 }
 
-fn session(stream: Stream, earlier: Option<Option<HttpPersistentSettings>>, shutdown: &ShutdownWatch) -> ServerSession {
-    let mut session = ServerSession::new_http1(stream);
-    match earlier {
-        None if *shutdown.borrow() => session.set_keepalive(None),
-        // How long that is, the line decides.
-        None => session.set_keepalive(Some(60)),
-        Some(settings) => {
-            settings.into_iter().for_each(|settings| settings.apply_to_session(&mut session));
-        }
+/// Begins a request, and serves it to its end.
+async fn begin(
+    gateway: &Gateway,
+    proxy: &Arc<HttpProxy<Gateway>>,
+    request: Request,
+    shutdown: &ShutdownWatch,
+) -> Option<ReusedHttpStream> {
+    if !request.beginning.is_plain {
+        let mut session = ServerSession::new_http1(request.stream);
+        keep_alive(&mut session, request.earlier, shutdown);
+        return proxy.process_new_http(session, shutdown).await;
     }
-    session
+    let mut session = Session::new_h1(request.stream);
+    keep_alive(&mut session, request.earlier, shutdown);
+    // In a box, so that a connection that rests has no room for it.
+    Box::pin(gateway.serve_plain(session)).await
+}
+
+/// Whether the connection is kept for another request. How long, the line decides.
+fn keep_alive(session: &mut ServerSession, earlier: Option<Option<HttpPersistentSettings>>, shutdown: &ShutdownWatch) {
+    match earlier {
+        None => session.set_keepalive(Some(60)),
+        Some(settings) => settings.into_iter().for_each(|settings| settings.apply_to_session(session)),
+    }
+    if *shutdown.borrow() {
+        session.set_keepalive(None);
+    }
 }
 
 /// Waits for a connection's next request. False if none comes, or if none may come any more.

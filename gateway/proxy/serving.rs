@@ -1,0 +1,62 @@
+//! A plain request of HTTP/1 from its head to the next one's.
+//!
+//! The framework does the same, with all that it may need on the way to an upstream: a future of 13 KB is made and moved
+//! for each request. Here the gateway goes that way itself. The hooks are the framework's, in its order.
+
+use pingora::apps::{HttpPersistentSettings, ReusedHttpStream};
+use pingora::prelude::{Error, ErrorType};
+use pingora::proxy::{ProxyHttp as _, Session};
+
+use super::Gateway;
+use super::exchange::Exchange;
+
+/// Whose lines are looked through.
+const FRAMEWORK: &str = "pingora_proxy";
+
+impl Gateway {
+    /// Serves a request. None if the connection is not to be used again.
+    pub(super) async fn serve_plain(&self, mut session: Session) -> Option<ReusedHttpStream> {
+        if !hears(&mut session).await {
+            return None;
+        }
+        let mut exchange = Box::<Exchange>::default();
+        let error = self.respond(&mut session, &mut exchange).await.err();
+        if let Some(error) = &error {
+            let status = self.fail_to_proxy(&mut session, error, &mut exchange).await.error_code;
+            if !self.suppress_error_log(&session, &exchange, error) {
+                let request = self.request_summary(&session, &exchange);
+                // As the framework says it: what it quotes of others is not written, nor all that they can cause.
+                log::error!(target: FRAMEWORK, "a request failed: {error}, status: {status}, {request}");
+            }
+        }
+        self.logging(&mut session, error.as_deref(), &mut exchange).await;
+        if error.is_some() {
+            return None;
+        }
+        let settings = HttpPersistentSettings::for_session(&session);
+        let finished = session.downstream_session.finish().await.ok().flatten()?;
+        Some(ReusedHttpStream::from_reusable_stream(finished, settings))
+    }
+
+    async fn respond(&self, session: &mut Session, exchange: &mut Box<Exchange>) -> pingora::Result<()> {
+        match self.request_filter(session, exchange).await? {
+            true => Ok(()),
+            false => Error::e_explain(ErrorType::InternalError, "a request that looked plain and is not"),
+        }
+    }
+}
+
+/// Reads the head; false if there is none that can be answered.
+async fn hears(session: &mut Session) -> bool {
+    let read = session.downstream_session.read_request().await;
+    let error = match read {
+        Ok(there) => return there,
+        Err(error) => error.into_down(),
+    };
+    log::debug!(target: FRAMEWORK, "a head could not be read: {error}");
+    if *error.etype() == ErrorType::InvalidHTTPHeader {
+        let _ = session.respond_error(400).await;
+    }
+    session.downstream_session.shutdown().await;
+    false
+}
