@@ -2,7 +2,6 @@
 //!
 //! They decide on nothing else: what is not seen there is served with all others, the framework's way.
 
-use bytes::Bytes;
 use http::HeaderName;
 
 use super::forward::BODY_BYTES_MAX;
@@ -24,30 +23,53 @@ pub(super) struct Beginning {
 
 impl Beginning {
     /// What a head begins with, as far as it is here. `key_headers` are those that may have a key.
-    pub(super) fn of(head: &Bytes, key_headers: &[HeaderName]) -> Self {
-        let (mut pays, mut opens, mut ends) = (false, false, false);
-        // The framework answers those who want a tunnel.
-        let mut is_plain = !head.starts_with(b"CONNECT");
-        for line in head.split(|byte| *byte == b'\n').skip(1) {
-            // The rest is the body.
-            if let [] | [b'\r'] = line {
-                ends = true;
-                break;
-            }
-            let (name, value) = line.split_at(line.iter().position(|byte| *byte == b':').unwrap_or(line.len()));
-            let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
-            pays |= PAYMENTS.into_iter().any(is);
-            opens |= CREDENTIALS.into_iter().any(is) || key_headers.iter().any(|header| is(header.as_str()));
-            is_plain &= !is("transfer-encoding") && !is("expect") && (!is("content-length") || is_small(value));
+    pub(super) fn of(head: &[u8], key_headers: &[HeaderName]) -> Self {
+        // The framework answers those who want a tunnel, and knows what stands before a request.
+        let may_be_plain = !head.starts_with(b"CONNECT") && !head.starts_with(b"\r") && !head.starts_with(b"\n");
+        let (mut pays, mut is_plain, mut ends) = (false, may_be_plain, false);
+        for line in lines(head) {
+            ends |= is_end(line);
+            pays |= PAYMENTS.into_iter().any(|payment| is(line, payment));
+            is_plain &= !is(line, "transfer-encoding") && !is(line, "expect") && !is_large(line);
         }
-        Self { pays: pays && !opens, is_plain: is_plain && ends }
+        let opens = |line: &[u8]| {
+            let names = CREDENTIALS.into_iter().chain(key_headers.iter().map(HeaderName::as_str));
+            names.into_iter().any(|name| is(line, name))
+        };
+        Self { pays: pays && !lines(head).any(opens), is_plain: is_plain && ends }
     }
 }
 
-/// Whether it is a length that is taken in before the upstream is asked.
-fn is_small(value: &[u8]) -> bool {
-    let digits = value.strip_prefix(b":").map(<[u8]>::trim_ascii).and_then(|digits| std::str::from_utf8(digits).ok());
-    digits.is_some_and(|digits| digits.parse().is_ok_and(|length: usize| length <= BODY_BYTES_MAX))
+/// The lines behind the first, with the empty one that ends the head, if it is here. The rest is the body.
+fn lines(head: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = memchr::memchr(b'\n', head).and_then(|end| head.get(end.saturating_add(1)..));
+    std::iter::from_fn(move || {
+        let from = rest?;
+        let (line, behind) = match memchr::memchr(b'\n', from) {
+            Some(end) => (from.get(..end)?, from.get(end.saturating_add(1)..)),
+            None => (from, None),
+        };
+        rest = behind.filter(|_| !is_end(line));
+        // An end that is not there in whole is none yet.
+        Some(line).filter(|line| behind.is_some() || !is_end(line))
+    })
+}
+
+fn is_end(line: &[u8]) -> bool {
+    matches!(line, [] | [b'\r'])
+}
+
+/// Whether a line is of this header.
+fn is(line: &[u8], name: &str) -> bool {
+    line.get(name.len()) == Some(&b':')
+        && line.get(..name.len()).is_some_and(|named| named.eq_ignore_ascii_case(name.as_bytes()))
+}
+
+/// Whether it announces a body that is not taken in before the upstream is asked.
+fn is_large(line: &[u8]) -> bool {
+    const NAME: &str = "content-length";
+    let value = line.get(NAME.len() + 1..).map(<[u8]>::trim_ascii).and_then(|value| std::str::from_utf8(value).ok());
+    is(line, NAME) && !value.is_some_and(|value| value.parse().is_ok_and(|length: usize| length <= BODY_BYTES_MAX))
 }
 
 #[cfg(test)]
@@ -55,7 +77,7 @@ mod tests {
     use super::*;
 
     fn beginning(head: &str) -> Beginning {
-        Beginning::of(&Bytes::copy_from_slice(head.as_bytes()), &[HeaderName::from_static("x-api-key")])
+        Beginning::of(head.as_bytes(), &[HeaderName::from_static("x-api-key")])
     }
 
     #[test]
@@ -96,11 +118,15 @@ mod tests {
             ("POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 65537\r\n\r\n", false),
             ("POST / HTTP/1.1\r\nContent-Length: 1, 1\r\n\r\n", false),
             ("POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n", false),
-            ("POST / HTTP/1.1\r\nContent-Length\r\n\r\n", false),
+            ("POST / HTTP/1.1\r\nContent-Length:\r\n\r\n", false),
+            ("POST / HTTP/1.1\r\nContent-Length", false),
             ("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", false),
             ("POST / HTTP/1.1\r\nContent-Length: 1\r\nEXPECT: 100-continue\r\n\r\n", false),
+            ("\r\n\r\nPOST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", false),
+            ("\n\nGET / HTTP/1.1\r\n\r\n", false),
             ("CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n", false),
             ("GET / HTTP/1.1\r\nHost: a\r\n", false),
+            ("GET / HTTP/1.1\r\nHost: a\r\n\r", false),
             ("GET / HTTP/1.1\r\n", false),
             ("GET", false),
             ("", false),

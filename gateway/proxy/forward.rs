@@ -75,6 +75,9 @@ impl Gateway {
             self.request_body_filter(session, &mut piece, false, exchange).await?;
             // Pieces may be a byte each: kept as they are, they would take many times the body's size.
             piece.iter().for_each(|piece| body.extend_from_slice(piece));
+            if body.len() > BODY_BYTES_MAX {
+                return Error::e_explain(ErrorType::InternalError, "a body of another length than was announced");
+            }
         }
         self.request_body_filter(session, &mut None, true, exchange).await?;
         Ok(body)

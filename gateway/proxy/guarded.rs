@@ -271,8 +271,9 @@ impl<S: IO> Ssl for Guarded<S> {
 }
 
 impl<S: IO> GetTimingDigest for Guarded<S> {
+    /// Asked for with each request, and read by nobody.
     fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
-        self.inner.get_timing_digest()
+        Vec::new()
     }
 
     fn get_read_pending_time(&self) -> Duration {

@@ -53,14 +53,12 @@ mod withheld;
 mod wording;
 
 use std::collections::BTreeMap;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::FutureExt as _;
 use http::header::UPGRADE;
 use http::{HeaderName, StatusCode};
 use pingora::connectors::TransportConnector;
@@ -131,16 +129,14 @@ impl ProxyHttp for Gateway {
     fn init_downstream_modules(&self, _: &mut HttpModules) {}
 
     async fn request_filter(&self, session: &mut Session, exchange: &mut Box<Exchange>) -> pingora::Result<bool> {
-        exchange.begin_turn(session);
-        let receiving = AssertUnwindSafe(Box::pin(self.receive(session, exchange)));
-        let is_answered = match receiving.catch_unwind().await {
-            Ok(received) => received?,
-            Err(_) => return self.give_up(session, exchange).await.map(|()| true),
-        };
-        if !is_answered && forward::is_plain(session) {
-            return Box::pin(self.forward(session, exchange)).await.map(|()| true);
+        if self.answer(session, exchange).await? {
+            return Ok(true);
         }
-        Ok(is_answered)
+        let is_plain = forward::is_plain(session);
+        if is_plain {
+            Box::pin(self.forward(session, exchange)).await?;
+        }
+        Ok(is_plain)
     }
 
     async fn upstream_peer(&self, _: &mut Session, exchange: &mut Box<Exchange>) -> pingora::Result<Box<HttpPeer>> {

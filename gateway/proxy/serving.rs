@@ -3,8 +3,11 @@
 //! The framework does the same, with all that it may need on the way to an upstream: a future of 13 KB is made and moved
 //! for each request. Here the gateway goes that way itself. The hooks are the framework's, in its order.
 
+use std::panic::AssertUnwindSafe;
+
+use futures_util::FutureExt as _;
 use pingora::apps::{HttpPersistentSettings, ReusedHttpStream};
-use pingora::prelude::{Error, ErrorType};
+use pingora::prelude::ErrorType;
 use pingora::proxy::{ProxyHttp as _, Session};
 
 use super::Gateway;
@@ -38,10 +41,20 @@ impl Gateway {
         Some(ReusedHttpStream::from_reusable_stream(finished, settings))
     }
 
+    /// Answers a request, or lets it go upstream with a pass.
+    pub(super) async fn answer(&self, session: &mut Session, exchange: &mut Box<Exchange>) -> pingora::Result<bool> {
+        exchange.begin_turn(session);
+        let receiving = AssertUnwindSafe(Box::pin(self.receive(session, exchange)));
+        match receiving.catch_unwind().await {
+            Ok(received) => received,
+            Err(_) => self.give_up(session, exchange).await.map(|()| true),
+        }
+    }
+
     async fn respond(&self, session: &mut Session, exchange: &mut Box<Exchange>) -> pingora::Result<()> {
-        match self.request_filter(session, exchange).await? {
+        match self.answer(session, exchange).await? {
             true => Ok(()),
-            false => Error::e_explain(ErrorType::InternalError, "a request that looked plain and is not"),
+            false => Box::pin(self.forward(session, exchange)).await,
         }
     }
 }
