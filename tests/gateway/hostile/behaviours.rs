@@ -286,11 +286,14 @@ pub(crate) static VERIFY: &[Behaviour] = &[
     verify("verify: no, 2 KB of reason", |asked| asked.invalid(&"é".repeat(1024))),
 ];
 
+/// A facilitator that settles nothing.
+pub(crate) const NO_KINDS: &str = "supported: no kinds";
+
 /// Of `/supported`.
 pub(crate) static SUPPORTED: &[Behaviour] = &[
     supported("supported: a page", |_| page(200)),
     supported("supported: 429", |_| whole(429, "Retry-After: 1\r\n", "")),
-    supported("supported: no kinds", |_| whole(200, "", r#"{"kinds":[]}"#)),
+    supported(NO_KINDS, |_| whole(200, "", r#"{"kinds":[]}"#)),
     supported("supported: 10 MB", |_| flood("\",\"kinds\":[]}")),
     supported("supported: hangs", |_| vec![Step::Hang]),
 ];
