@@ -2,12 +2,14 @@
 //!
 //! | hook | what happens |
 //! |---|---|
-//! | `request_filter` | facts, route, admission; our own answers; the way of a request with a small body or none (`forward`) |
+//! | `request_filter` | facts, route, admission; our own answers; the way of a request with a small body or none (`forward`), and of a tunnel |
 //! | `upstream_peer`, `upstream_request_filter` | where to, and with which headers |
 //! | `response_filter` | settle, then release: nothing has left before it is done |
 //! | `response_body_filter` | keep it for a repeat; take units for each byte |
 //! | `fail_to_proxy` | the answer in place of an upstream's that may not leave, or that never came |
 //! | `logging` | delivered or not; the payment's event |
+//!
+//! They are called by the framework, or, for most requests of HTTP/1, in the same order by `serving`.
 
 mod abandoned;
 mod admission;
