@@ -216,7 +216,7 @@ impl ResourceServer {
             crash_point!("delivery.written");
             drop(settled);
         };
-        self.payments.spawn_on(noting, &self.runtime);
+        self.payments.spawn_on(Box::pin(noting), &self.runtime);
     }
 
     /// Keeps the upstream's answer to a call whose payment has an unknown outcome, without waiting: if the money has

@@ -1,10 +1,12 @@
 //! What is looked up for each payment and for each credential that is not in memory: whether a payment is in the books,
 //! whose a key is, and what its holder has.
 //!
-//! Asked on threads of their own, each of which answers together what has come meanwhile.
+//! Asked on threads of their own, each of which answers together what has come meanwhile. Payments are looked up where they
+//! are served, one at a time: waking a thread and being woken takes twice as long as the look-up.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension as _, Row};
 use tokio::sync::{mpsc, oneshot};
@@ -26,6 +28,8 @@ const WAITING_MAX: usize = 1024;
 /// The way to the threads. They end when the last handle is gone.
 #[derive(Debug)]
 pub(super) struct Lookups {
+    /// For whoever finds it free: at most one of those who serve payments waits for the disk.
+    here: Mutex<Connection>,
     threads: Vec<Reader>,
 }
 
@@ -45,6 +49,9 @@ struct Question {
 
 impl Lookups {
     pub(super) fn start(opening: &Opening) -> Result<Self, StoreError> {
+        let here = opening.to_look_up()?;
+        // Who has the file to itself is waited for on a thread.
+        here.busy_timeout(Duration::ZERO)?;
         let threads = (0..THREADS).map(|_| {
             let (questions, waiting) = mpsc::channel(WAITING_MAX);
             let connection = opening.to_look_up()?;
@@ -54,11 +61,16 @@ impl Lookups {
                 .map_err(|error| StoreError::Failed(error.to_string()))?;
             Ok::<_, StoreError>(Reader { questions, load: Arc::default() })
         });
-        Ok(Self { threads: threads.collect::<Result<_, _>>()? })
+        Ok(Self { here: Mutex::new(here), threads: threads.collect::<Result<_, _>>()? })
     }
 
     /// Whether there is a row of a payment now.
     pub(super) async fn has(&self, id: &PaymentId) -> Result<bool, StoreError> {
+        if let Ok(connection) = self.here.try_lock()
+            && let Ok(has) = has(&connection, id)
+        {
+            return Ok(has);
+        }
         let id = id.clone();
         self.ask(move |connection| has(connection, &id)).await
     }
@@ -165,16 +177,49 @@ mod tests {
 
     use super::*;
 
-    /// Two threads whose part is played by the test.
-    fn two() -> (Lookups, [mpsc::Receiver<Question>; 2]) {
+    /// Books with one payment.
+    fn books() -> Connection {
+        let books = Connection::open_in_memory().unwrap();
+        books.execute_batch("CREATE TABLE payments (id TEXT); INSERT INTO payments VALUES ('somebody''s')").unwrap();
+        books
+    }
+
+    /// Two threads whose part is played by the test, and a connection.
+    fn two(here: Connection) -> (Lookups, [mpsc::Receiver<Question>; 2]) {
         let reader = |questions| Reader { questions, load: Arc::default() };
         let [(first, of_first), (second, of_second)] = [mpsc::channel(WAITING_MAX), mpsc::channel(WAITING_MAX)];
-        (Lookups { threads: vec![reader(first), reader(second)] }, [of_first, of_second])
+        (Lookups { here: Mutex::new(here), threads: vec![reader(first), reader(second)] }, [of_first, of_second])
+    }
+
+    #[tokio::test]
+    async fn a_payment_is_looked_up_where_it_is_asked_for() {
+        let (lookups, threads) = two(books());
+        drop(threads);
+        for (id, has) in [("somebody's", true), ("new", false)] {
+            assert_eq!(lookups.has(&PaymentId::stored(id)).await, Ok(has));
+        }
+    }
+
+    /// It may be in use, or the file somebody else's for the moment.
+    #[tokio::test]
+    async fn what_cannot_be_looked_up_there_is_asked_of_a_thread() {
+        let unusable = Connection::open_in_memory().unwrap();
+        for (here, in_use) in [(books(), true), (unusable, false)] {
+            let (lookups, [mut thread, _other]) = two(here);
+            let used = in_use.then(|| lookups.here.lock().unwrap());
+            let (id, books) = (PaymentId::stored("somebody's"), books());
+            let mut asking = Box::pin(lookups.has(&id));
+            assert!(asking.as_mut().now_or_never().is_none());
+            (thread.try_recv().unwrap().answer)(&books);
+            assert_eq!(asking.now_or_never(), Some(Ok(true)));
+            drop(used);
+        }
     }
 
     #[tokio::test]
     async fn while_one_waits_for_the_disk_the_other_is_asked() {
-        let (lookups, mut threads) = two();
+        let (lookups, mut threads) = two(books());
+        let _used = lookups.here.lock().unwrap();
         let id = PaymentId::stored("somebody's");
         let mut asking: Vec<_> = (0..2).map(|_| Box::pin(lookups.has(&id))).collect();
         // Each is taken out of its queue at once, and not answered.
@@ -190,7 +235,7 @@ mod tests {
     #[tokio::test]
     async fn a_thread_that_has_stopped_is_not_asked() {
         for stopped in [0, 1] {
-            let (lookups, threads) = two();
+            let (lookups, threads) = two(Connection::open_in_memory().unwrap());
             let [first, second] = threads;
             let mut runs = if stopped == 0 {
                 drop(first);
@@ -200,10 +245,7 @@ mod tests {
                 first
             };
             let id = PaymentId::stored("somebody's");
-            let books = Connection::open_in_memory().unwrap();
-            books
-                .execute_batch("CREATE TABLE payments (id TEXT); INSERT INTO payments VALUES ('somebody''s')")
-                .unwrap();
+            let books = books();
             let answer = async { (runs.recv().await.unwrap().answer)(&books) };
             assert_eq!(tokio::join!(lookups.has(&id), answer).0, Ok(true));
             drop(runs);

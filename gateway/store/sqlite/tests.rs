@@ -2,6 +2,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::time::SystemTime;
 
 use futures_util::future::join_all;
+use http::StatusCode;
 use tokio::task::JoinSet;
 
 use super::fixture::{Fixture, key_of, payment, receipt, sale, units, usage};
@@ -198,6 +199,34 @@ async fn writes_that_come_together_share_a_commit() {
     assert!(written.iter().all(Result::is_ok));
     assert_eq!(fixture.transactions(), before + 2, "the one that kept the writer, and theirs");
     assert_eq!(fixture.store().open_payments().await, Ok(100));
+}
+
+/// None is known by which it could be, so the test makes one.
+#[tokio::test]
+async fn a_delivery_that_is_refused_half_way_leaves_nothing_behind() {
+    let fixture = Fixture::new().await;
+    for (nonce, steps) in [(1, ["settling", "settled"].as_slice()), (2, &["settling", "settled"]), (3, &["settling"])] {
+        for step in steps {
+            fixture.apply(step, &payment(nonce)).await.unwrap();
+        }
+    }
+    let mut operator = options(&fixture.path()).connect().await.unwrap();
+    let rule = "CREATE TRIGGER no_more BEFORE INSERT ON responses BEGIN SELECT raise(ABORT, 'no more'); END";
+    sqlx::query(rule).execute(&mut operator).await.unwrap();
+    let expires_at = fixture.clock.0.now() + Duration::from_secs(60);
+    let kept = || StoredResponse { status: StatusCode::OK, headers: Vec::new(), body: "x".into(), expires_at };
+    let (store, [first, second, third]) = (fixture.store(), [1, 2, 3].map(|nonce| payment(nonce).id));
+    let alone = store.delivered(&first, Some(kept())).await;
+    assert!(matches!(alone, Err(StoreError::Refused(_))), "{alone:?}");
+    assert_eq!(fixture.state(&payment(1)).await, Some(State::Settled));
+    let writes = async {
+        tokio::join!(store.delivered(&second, None), store.delivered(&first, Some(kept())), store.voided(&third, "no"))
+    };
+    let (delivered, refused, voided) = fixture.together(writes).await;
+    assert!(matches!(refused, Err(StoreError::Refused(_))), "{refused:?}");
+    assert_eq!((delivered, voided), (Ok(()), Ok(())));
+    let states = [fixture.state(&payment(1)).await, fixture.state(&payment(2)).await, fixture.state(&payment(3)).await];
+    assert_eq!(states, [Some(State::Settled), Some(State::Delivered), Some(State::Voided)]);
 }
 
 #[tokio::test]

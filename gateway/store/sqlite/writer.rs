@@ -71,9 +71,11 @@ pub(super) enum Written {
     Swept(Swept),
 }
 
+type Answer = Result<Written, StoreError>;
+
 struct Job {
     write: Write,
-    done: oneshot::Sender<Result<Written, StoreError>>,
+    done: oneshot::Sender<Answer>,
 }
 
 /// The writer's own: its connection, and what it has to know between transactions.
@@ -186,45 +188,54 @@ impl Desk {
 /// One transaction. A write of several statements is a savepoint, so that one that is refused leaves nothing behind
 /// and takes nobody with it. One that fails takes all: SQLite may have rolled everything back, and each write after it
 /// would be a transaction of its own.
-fn commit(desk: &mut Desk, batch: &[Job]) -> Result<Vec<Result<Written, StoreError>>, StoreError> {
+///
+/// A savepoint copies each page that is changed after it. A write that is alone has the transaction for one; deliveries,
+/// which nobody knows a reason to refuse, go without at first. If one is refused all the same, the whole is done again with
+/// a savepoint for each.
+fn commit(desk: &mut Desk, batch: &[Job]) -> Result<Vec<Answer>, StoreError> {
+    let is_alone = batch.len() == 1;
+    let answers = attempt(desk, batch, |write| !is_alone && write.is_several() && !write.is_delivery())?;
+    match answers {
+        Some(answers) => Ok(answers),
+        None => {
+            attempt(desk, batch, Write::is_several)?.ok_or_else(|| StoreError::Failed("a write was half done".into()))
+        }
+    }
+}
+
+/// One transaction in which these writes are savepoints. None, with nothing written, if another one of several was refused
+/// half way.
+fn attempt(
+    desk: &mut Desk,
+    batch: &[Job],
+    is_savepoint: impl Fn(&Write) -> bool,
+) -> Result<Option<Vec<Answer>>, StoreError> {
     let now = unix_millis(desk.clock.now());
     let transaction = desk.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let mut answers = Vec::with_capacity(batch.len());
-    // A savepoint copies each page that is changed after it: a write that is alone has the transaction for one.
-    if let [alone] = batch {
-        match apply(&transaction, &mut desk.responses, &alone.write, now) {
-            Err(StoreError::Failed(error)) => return Err(StoreError::Failed(error)),
-            Err(refused) => {
+    for Job { write, .. } in batch {
+        let guarded = is_savepoint(write);
+        let answer = match guarded {
+            true => apply_whole(&transaction, &mut desk.responses, write, now),
+            false => apply(&transaction, &mut desk.responses, write, now),
+        };
+        match answer {
+            Err(StoreError::Failed(_)) => return answer.map(|_| None),
+            Err(refused) if write.is_several() && !guarded => {
                 desk.responses.forget_count();
                 transaction.rollback()?;
-                return Ok(vec![Err(refused)]);
+                return Ok((batch.len() == 1).then(|| vec![Err(refused)]));
             }
-            written => answers.push(written),
-        }
-    } else {
-        for job in batch {
-            let answer = apply_whole(&transaction, &mut desk.responses, &job.write, now);
-            match answer {
-                Err(StoreError::Failed(_)) => return answer.map(|_| answers),
-                answer => answers.push(answer),
-            }
+            answer => answers.push(answer),
         }
     }
     crash_point!("writer.committing");
     transaction.commit()?;
     crash_point!("writer.committed");
-    Ok(answers)
+    Ok(Some(answers))
 }
 
-fn apply_whole(
-    connection: &Connection,
-    responses: &mut Responses,
-    write: &Write,
-    now: i64,
-) -> Result<Written, StoreError> {
-    if !write.is_several() {
-        return apply(connection, responses, write, now);
-    }
+fn apply_whole(connection: &Connection, responses: &mut Responses, write: &Write, now: i64) -> Answer {
     // Prepared once: the library's own savepoint is parsed each time.
     let say = |statement: &str| connection.prepare_cached(statement)?.execute([]).map(drop);
     say("SAVEPOINT whole")?;
@@ -256,6 +267,11 @@ impl Write {
                 | Self::Keep { .. }
                 | Self::Sweep
         )
+    }
+
+    /// Whether it is written for nearly each payment, and nothing is known by which it could be refused.
+    fn is_delivery(&self) -> bool {
+        matches!(self, Self::Delivered { .. })
     }
 }
 
