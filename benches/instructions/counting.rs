@@ -22,8 +22,9 @@ const REQUESTS_FEW: [u32; 2] = [2, 3];
 /// vectors does, which the C library takes below these sizes.
 const TUNABLES: &str = "glibc.cpu.x86_rep_movsb_threshold=1000000000:glibc.cpu.x86_rep_stosb_threshold=1000000000";
 
-/// Only the thread that serves has this in the names of its functions.
-const SERVING: &str = "pingora_proxy::HttpProxy";
+/// Only threads that serve have one of these in the names of their functions: a bare proxy's, and the gateway's, be it with
+/// payments or without.
+const SERVING: [&str; 2] = ["pingora_proxy::HttpProxy", "tollgate::proxy::serving"];
 
 /// Starts places, has them asked, and counts what that took.
 #[derive(Debug)]
@@ -71,7 +72,7 @@ impl Counting {
         counts.collect()
     }
 
-    /// The instructions of the thread that serves, from the start to the end of the process.
+    /// The instructions of the threads that serve, from the start to the end of the process.
     fn run(&self, place: Place, cases: &[Case], counted: Option<&Case>) -> Result<u64> {
         let folder = TempDir::new()?;
         self.runtime.block_on(async {
@@ -99,7 +100,7 @@ fn total(folder: &Path) -> Result<u64> {
     let mut serving = Vec::new();
     for file in fs::read_dir(folder)? {
         let text = String::from_utf8_lossy(&fs::read(file?.path())?).into_owned();
-        if text.contains(SERVING) {
+        if SERVING.into_iter().any(|name| text.contains(name)) {
             let total = text.lines().find_map(|line| line.strip_prefix("totals: ")).ok_or("a file without a total")?;
             serving.push(total.trim().parse::<u64>()?);
         }
