@@ -13,19 +13,15 @@ use super::StartError;
 /// A service of the framework's, with what it listens on. The framework would bind it on threads of the service's own,
 /// each service when it comes to it.
 pub(super) struct Listening<S> {
-    service: S,
-    sockets: Vec<(SocketAddr, TcpListener)>,
+    pub(super) service: S,
+    pub(super) sockets: Vec<Socket>,
 }
 
-impl<S> Listening<S> {
-    /// A service that has been told to listen on these addresses.
-    ///
-    /// # Errors
-    /// [`StartError::Listen`] if one is taken, or not ours.
-    pub(super) fn new(service: S, addresses: impl IntoIterator<Item = SocketAddr>) -> Result<Self, StartError> {
-        let sockets = addresses.into_iter().map(|address| Ok((address, listen(address)?)));
-        Ok(Self { service, sockets: sockets.collect::<Result<_, StartError>>()? })
-    }
+/// An address that takes connections.
+pub(super) struct Socket {
+    /// With the port that was given, where any was asked for.
+    pub(super) address: SocketAddr,
+    listener: TcpListener,
 }
 
 #[async_trait]
@@ -34,7 +30,7 @@ impl<S: Service> Service for Listening<S> {
         if let Some(fds) = &fds {
             // The framework's from here on.
             let sockets = self.sockets.drain(..);
-            sockets.for_each(|(address, socket)| fds.lock().add(address.to_string(), socket.into_raw_fd()));
+            sockets.for_each(|socket| fds.lock().add(socket.address.to_string(), socket.listener.into_raw_fd()));
         }
         self.service.start_service(fds, shutdown, listeners_per_fd).await;
     }
@@ -48,15 +44,17 @@ impl<S: Service> Service for Listening<S> {
     }
 }
 
-/// Takes an address.
-///
-/// # Errors
-/// [`StartError::Listen`] if it is taken, or not ours.
-pub(super) fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
-    let bind = || {
-        let socket = TcpListener::bind(address)?;
-        socket.set_nonblocking(true)?;
-        Ok(socket)
-    };
-    bind().map_err(|error| StartError::Listen(address, error))
+impl Socket {
+    /// Takes an address.
+    ///
+    /// # Errors
+    /// [`StartError::Listen`] if it is taken, or not ours.
+    pub(super) fn open(address: SocketAddr) -> Result<Self, StartError> {
+        let bind = || {
+            let listener = TcpListener::bind(address)?;
+            listener.set_nonblocking(true)?;
+            Ok(Self { address: listener.local_addr()?, listener })
+        };
+        bind().map_err(|error| StartError::Listen(address, error))
+    }
 }

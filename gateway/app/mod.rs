@@ -33,7 +33,7 @@ pub use beside::{Beside, open_books};
 pub use collectors::facilitator;
 pub use stop::Stop;
 
-use self::listening::{Listening, listen};
+use self::listening::{Listening, Socket};
 use self::live::Keeper;
 use self::payers::Doorkeeper;
 use self::quota::Bookkeeper;
@@ -118,8 +118,8 @@ pub fn run(path: &Path, stop: Stop) -> Result<(), StartError> {
     }
     warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     // Said before the books are opened, which may take long.
-    listen(config.server.admin)?;
-    addresses(&config).try_for_each(|address| listen(address).map(drop))?;
+    let addresses = config.server.listen.iter().map(|listen| listen.addr).chain([config.server.admin]);
+    addresses.map(Socket::open).try_for_each(|socket| socket.map(drop))?;
 
     open_files::allow_for(config.connections.max);
 
@@ -198,18 +198,20 @@ fn serve(config: &Config, gateway: Gateway, admin: Admin, watch: stop::Watch) ->
     let reception = Reception::new(gateway, &server.configuration, entrances);
     let mut public = Service::new("public".to_owned(), reception);
     let (read, write) = BUFFERS;
-    for listen in &config.server.listen {
+    let sockets = config.server.listen.iter().map(|listen| Socket::open(listen.addr));
+    let sockets = sockets.collect::<Result<Vec<_>, _>>()?;
+    for (Socket { address, .. }, ListenAddr { tls, .. }) in sockets.iter().zip(&config.server.listen) {
         let buffers = L4BufferSettings::new(read, write);
-        public.add_listener(ListenerConfig::tcp(listen.addr.to_string()).l4_buffer(buffers));
+        public.add_listener(ListenerConfig::tcp(address.to_string()).l4_buffer(buffers));
+        let public_url = &*config.server.public_url;
+        tracing::info!(addr = %address, tls = tls.is_some(), public_url, "listening");
     }
     let mut operator = Service::new("admin".to_owned(), admin);
     operator.threads = Some(1);
-    operator.add_tcp(&config.server.admin.to_string());
-    server.add_service(Listening::new(public, addresses(config))?);
-    server.add_service(Listening::new(operator, [config.server.admin])?);
-    for ListenAddr { addr, tls } in &config.server.listen {
-        tracing::info!(%addr, tls = tls.is_some(), public_url = &*config.server.public_url, "listening");
-    }
+    let socket = Socket::open(config.server.admin)?;
+    operator.add_tcp(&socket.address.to_string());
+    server.add_service(Listening { service: public, sockets });
+    server.add_service(Listening { service: operator, sockets: vec![socket] });
     server.run(RunArgs { shutdown_signal: Box::new(watch) });
     Ok(())
 }
@@ -221,10 +223,6 @@ fn entrance(listen: &ListenAddr) -> Result<Entrance, StartError> {
         .map_err(|error| StartError::Certificate(cert.clone(), error.to_string()))?;
     settings.enable_h2();
     Ok(Entrance { addr: listen.addr, tls: Some(settings.build()) })
-}
-
-fn addresses(config: &Config) -> impl Iterator<Item = SocketAddr> {
-    config.server.listen.iter().map(|listen| listen.addr)
 }
 
 async fn follow(server: Arc<ResourceServer>) {

@@ -283,7 +283,9 @@ impl ProxyHttp for Gateway {
         client_reused: bool,
     ) -> Box<Error> {
         let mut error = error.more_context(format!("Peer: {peer}"));
-        let once = exchange.is_metered() || !session.req_header().method.is_idempotent();
+        let is_answered =
+            session.response_written().is_some_and(|answer| chargeable(answer.status) != Chargeable::Interim);
+        let once = is_answered || exchange.is_metered() || !session.req_header().method.is_idempotent();
         if once || session.as_ref().retry_buffer_truncated() {
             // The upstream may have done the work already.
             error.set_retry(false);

@@ -171,23 +171,20 @@ async fn begin(
 ) -> Option<ReusedHttpStream> {
     if !request.beginning.is_plain {
         let mut session = ServerSession::new_http1(request.stream);
-        keep_alive(&mut session, request.earlier, shutdown);
+        keep_alive(&mut session, request.earlier);
         return proxy.process_new_http(session, shutdown).await;
     }
     let mut session = Session::new_h1(request.stream);
-    keep_alive(&mut session, request.earlier, shutdown);
+    keep_alive(&mut session, request.earlier);
     // In a box, so that a connection that rests has no room for it.
-    Box::pin(gateway.serve_plain(session)).await
+    Box::pin(gateway.serve_plain(session, shutdown)).await
 }
 
 /// Whether the connection is kept for another request. How long, the line decides.
-fn keep_alive(session: &mut ServerSession, earlier: Option<Option<HttpPersistentSettings>>, shutdown: &ShutdownWatch) {
+fn keep_alive(session: &mut ServerSession, earlier: Option<Option<HttpPersistentSettings>>) {
     match earlier {
         None => session.set_keepalive(Some(60)),
         Some(settings) => settings.into_iter().for_each(|settings| settings.apply_to_session(session)),
-    }
-    if *shutdown.borrow() {
-        session.set_keepalive(None);
     }
 }
 

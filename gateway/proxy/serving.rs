@@ -9,6 +9,7 @@ use futures_util::FutureExt as _;
 use pingora::apps::{HttpPersistentSettings, ReusedHttpStream};
 use pingora::prelude::ErrorType;
 use pingora::proxy::{ProxyHttp as _, Session};
+use pingora::server::ShutdownWatch;
 
 use super::Gateway;
 use super::exchange::Exchange;
@@ -18,9 +19,12 @@ const FRAMEWORK: &str = "pingora_proxy";
 
 impl Gateway {
     /// Serves a request. None if the connection is not to be used again.
-    pub(super) async fn serve_plain(&self, mut session: Session) -> Option<ReusedHttpStream> {
+    pub(super) async fn serve_plain(&self, mut session: Session, shutdown: &ShutdownWatch) -> Option<ReusedHttpStream> {
         if !hears(&mut session).await {
             return None;
+        }
+        if *shutdown.borrow() {
+            session.set_keepalive(None);
         }
         let mut exchange = Box::<Exchange>::default();
         let error = self.respond(&mut session, &mut exchange).await.err();

@@ -29,21 +29,23 @@ impl Gateway {
         exchange: &mut Box<Exchange>,
     ) -> pingora::Result<()> {
         upstream.maybe_upgrade_body_writer();
+        // An upstream that hears no more may still have something to say.
+        let mut unsent = None;
         loop {
             // Whoever says much keeps the other one from nothing: there is no order between them.
             tokio::select! {
                 piece = upstream.read_response_task() => {
-                    let piece = piece.map_err(Error::into_up)?;
+                    let piece = piece.map_err(|error| unsent.take().unwrap_or(error).into_up())?;
                     let pieces = self.with_more(session, upstream, piece, exchange).await?;
                     if session.write_response_tasks(pieces).await? {
                         return Ok(());
                     }
                 }
-                said = session.read_request_body() => {
+                said = session.read_request_body(), if unsent.is_none() => {
                     let mut said = said.map_err(Error::into_down)?;
                     self.request_body_filter(session, &mut said, false, exchange).await?;
                     let Some(said) = said else { return Ok(()) };
-                    upstream.write_body(&said).await.map_err(Error::into_up)?;
+                    unsent = upstream.write_body(&said).await.err();
                 }
             }
         }

@@ -218,6 +218,33 @@ fn an_upstream_may_agree_to_a_websocket_at_once() {
 }
 
 #[test]
+fn the_last_words_of_an_upstream_are_heard_by_who_still_speaks() {
+    let world = World::start();
+    let block = [b'x'; 16 * 1024];
+    for _ in 0..10 {
+        let gate = Gate::default();
+        world.upstream.says(Reply::raw(SWITCHED).then_pass(&gate).then("LAST WORDS").then_close());
+        let mut wire = world.wire();
+        wire.send(websocket("/free", ""));
+        assert_eq!(wire.answer().status, 101);
+        let mut writer = wire.writer();
+        let speaking = std::thread::spawn(move || {
+            for number in 0.. {
+                if writer.write_all(&block).is_err() {
+                    return;
+                }
+                if number == 8 {
+                    gate.open();
+                }
+            }
+        });
+        wire.until("LAST WORDS");
+        drop(wire);
+        speaking.join().unwrap();
+    }
+}
+
+#[test]
 fn a_websocket_whose_settlement_is_refused_does_not_open() {
     let world = World::start();
     world.upstream.says(Reply::raw(SWITCHED).then("SECRET").then_echo());
