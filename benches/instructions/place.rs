@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::cases::{Asks, Case, tables};
+use super::cases::{Asks, Case, ROUTES_FEW, tables};
 use super::gateway::Gateway;
 use super::upstream::Neighbours;
 use super::wire::Wire;
@@ -16,6 +16,9 @@ use super::{Result, cases};
 const PATIENCE: Duration = Duration::from_secs(90);
 /// The sizes of the bare proxy's answer: about a challenge's for one price on one network.
 const CHALLENGE: [usize; 2] = [1320, 760];
+
+/// Where connections come in.
+const RECEPTION: &str = "Reception as pingora_core::apps::ServerApp>::process_new";
 
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Place {
@@ -36,6 +39,17 @@ pub(super) enum Running {
 pub(super) struct Process(Child);
 
 impl Place {
+    /// By what the threads are known that are counted: one of these is in the names of their functions, and in those of no
+    /// others.
+    pub(super) fn counted(self) -> &'static [&'static str] {
+        match self {
+            // Where money moves tables are made, too: with many routes that is more than all requests, and never the same.
+            Self::Gateway { routes } if routes > ROUTES_FEW => &[RECEPTION],
+            Self::Gateway { .. } => &[RECEPTION, "tollgate::proxy::serving::"],
+            Self::Bare => &["HttpServerApp>::process_new_http"],
+        }
+    }
+
     /// Starts it by a command that lacks the program.
     pub(super) async fn start(self, mut command: Command, neighbours: &Neighbours) -> Result<Running> {
         match self {
