@@ -95,7 +95,7 @@ struct Trees {
 impl PriceTable {
     /// The networks on which plans are paid, each as often as it is named.
     pub fn networks(&self) -> impl Iterator<Item = &Network> {
-        self.plans.iter().flat_map(|plan| &plan.offer.terms).map(|terms| &terms.network)
+        self.plans.iter().flat_map(|plan| plan.offer.terms.iter()).map(|terms| &terms.network)
     }
 
     /// What a canonical path and method lead to.
