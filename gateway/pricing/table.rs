@@ -211,8 +211,9 @@ impl Trees {
 
     /// What is priced under a reading of a path; but not what is around the route that names both, since a free or cheap
     /// route inside a dearer one is not its twin.
-    fn twins(&self, Reading { whole, stem }: Reading, found: Option<&Arc<Route>>) -> impl Iterator<Item = &Arc<Route>> {
-        let priced = [Some(&whole), stem.as_ref()].map(|path| self.folded.find(path?));
+    fn twins(&self, reading: Reading<'_>, found: Option<&Arc<Route>>) -> impl Iterator<Item = &Arc<Route>> {
+        let Reading { whole, stem } = reading;
+        let priced = [Some(&*whole), stem.as_deref()].map(|path| self.folded.find(path?));
         let is_around = |twin: &Route| {
             found.is_some_and(|found| {
                 found.pattern.is_narrower_than(&twin.pattern) && found.pattern.folded().fits(&whole)
