@@ -135,7 +135,7 @@ fn a_header_with_memos_and_blocks_is_as_large_as_the_check_says() {
     let (table, _) = config.price_table(&Kinds::from_supported(&supported, &Kinds::unknown()));
     let plan = table.plans.first().unwrap();
     let mut hints = Hints::default();
-    for terms in &plan.offer.terms {
+    for terms in &*plan.offer.terms {
         hints.put(&terms.network, "EGBQqKn968sVv5cQh5Cr72pSTHfxsuzq7o7asqYB5uEV", 999_999_999_999, 0);
     }
     // Only Solana has blocks to be named.

@@ -22,7 +22,7 @@ pub(super) static OFFER: LazyLock<Offer> = LazyLock::new(|| Offer {
     resource: "https://api.example.com/weather".into(),
     description: "".into(),
     mime_type: "".into(),
-    terms: [known("base"), by_permit2("arbitrum"), known("solana"), elsewhere()].map(Arc::new).to_vec(),
+    terms: [known("base"), by_permit2("arbitrum"), known("solana"), elsewhere()].map(Arc::new).into(),
 });
 
 /// Reads a payment header as the gateway does.

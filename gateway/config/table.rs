@@ -37,7 +37,7 @@ struct Offers<'a> {
     server: &'a ServerConfig,
     receivers: Vec<&'a Receiver>,
     kinds: &'a Kinds,
-    terms: HashMap<(&'a Price, SettleTiming), Vec<Arc<Terms>>>,
+    terms: HashMap<(&'a Price, SettleTiming), Arc<[Arc<Terms>]>>,
 }
 
 impl<'a> Offers<'a> {
@@ -85,7 +85,7 @@ impl<'a> Offers<'a> {
         PlanOffer { plan: sold.plan.clone(), price: sold.price.clone(), offer }
     }
 
-    fn terms(&mut self, price: &'a Price, settle: SettleTiming) -> Vec<Arc<Terms>> {
+    fn terms(&mut self, price: &'a Price, settle: SettleTiming) -> Arc<[Arc<Terms>]> {
         let (receivers, kinds) = (&self.receivers, self.kinds);
         let terms = |receiver: &&Receiver| terms(receiver, price, settle, kinds, Map::new());
         let make = || receivers.iter().filter_map(terms).map(Arc::new).collect();
@@ -93,7 +93,7 @@ impl<'a> Offers<'a> {
     }
 
     /// A plan's content is among its terms, so that a quote holds both; what has terms of its own shares none.
-    fn plan_terms(&self, sold: &PlanConfig) -> Vec<Arc<Terms>> {
+    fn plan_terms(&self, sold: &PlanConfig) -> Arc<[Arc<Terms>]> {
         let content = || Map::from_iter([(Plan::QUOTED.to_owned(), sold.plan.to_quote())]);
         // A plan is settled before its key is made, but says so nowhere: clients prefer entries without a flow.
         let terms = |receiver: &&Receiver| terms(receiver, &sold.price, SettleTiming::After, self.kinds, content());
@@ -315,7 +315,7 @@ mod tests {
             let config = parse(&file, "t.toml", Path::new(""), &|_| None).unwrap().config;
             let (table, _) = config.price_table(&supported());
             let plan = table.plan("nano").unwrap();
-            for terms in &plan.offer.terms {
+            for terms in &*plan.offer.terms {
                 assert_eq!(Plan::quoted(&terms.extra).as_ref(), Some(&plan.plan));
                 assert!(!terms.v1_head.contains("durationSeconds"), "{}", terms.v1_head);
             }

@@ -4,12 +4,15 @@
 //! never changes; a request holds one for its whole life.
 
 #[cfg(test)]
+mod comparing;
+#[cfg(test)]
 mod dearest;
 mod fee_payers;
 #[cfg(test)]
 mod finding;
 mod kinds;
 mod metering;
+mod node;
 mod offer;
 mod path;
 mod pattern;

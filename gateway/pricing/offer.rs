@@ -21,8 +21,8 @@ pub struct Offer {
     pub description: Arc<str>,
     /// Media type of what is sold, if the operator says it.
     pub mime_type: Arc<str>,
-    /// The ways to pay, in the order of the configuration.
-    pub terms: Vec<Arc<Terms>>,
+    /// The ways to pay, in the order of the configuration. Routes of one price share them, and the list too.
+    pub terms: Arc<[Arc<Terms>]>,
 }
 
 /// The name of what is sold: the same before and after a reload, as long as the route or plan keeps its name.
@@ -82,7 +82,7 @@ impl PlanOffer {
         let plan =
             Plan { name: name.into(), units: Some(Units::ZERO), duration: Duration::ZERO, rate: None, burst: None };
         let empty: Arc<str> = "".into();
-        let (key, terms) = (OfferKey::plan(name), Vec::new());
+        let (key, terms) = (OfferKey::plan(name), Arc::default());
         let (resource, description, mime_type) = (Arc::clone(&empty), Arc::clone(&empty), empty);
         let offer = Offer { key, resource, description, mime_type, terms };
         Some(Self { plan, price: Price::parse("$1").ok()?, offer })

@@ -1,8 +1,9 @@
-use std::collections::HashMap;
 use std::sync::Arc;
 
+use hashbrown::HashMap;
 use http::Method;
 
+use super::node::Spelling;
 use super::tree::Tree;
 use super::twin::{Reading, readings};
 use super::{Methods, PlanOffer, Route};
@@ -72,9 +73,9 @@ pub enum Found {
 pub struct Router {
     /// One tree for each method that some route names, so that a route for GET alone does not hide a wider one
     /// from POST.
-    named: HashMap<Method, Trees>,
+    named: HashMap<Method, Tree>,
     /// The tree of all other methods.
-    other: Trees,
+    other: Tree,
     /// How many routes there are.
     len: usize,
 }
@@ -84,18 +85,10 @@ pub struct Router {
 #[error("matches the same requests as the route {0}")]
 pub struct Conflict(pub String);
 
-#[derive(Debug, Default)]
-struct Trees {
-    exact: Tree,
-    /// Priced routes in folded spelling: an upstream that ignores letter case, say, or a trailing slash would otherwise
-    /// serve a priced path for free under its twin's name.
-    folded: Tree,
-}
-
 impl PriceTable {
     /// The networks on which plans are paid, each as often as it is named.
     pub fn networks(&self) -> impl Iterator<Item = &Network> {
-        self.plans.iter().flat_map(|plan| &plan.offer.terms).map(|terms| &terms.network)
+        self.plans.iter().flat_map(|plan| plan.offer.terms.iter()).map(|terms| &terms.network)
     }
 
     /// What a canonical path and method lead to.
@@ -151,13 +144,14 @@ impl Router {
                 conflicts.push((index, conflict));
             }
         }
+        router.named.values_mut().chain([&mut router.other]).for_each(Tree::shrink);
         if conflicts.is_empty() { Ok(router) } else { Err(conflicts) }
     }
 
     /// The route of a path and method. HEAD is its GET.
     pub fn find(&self, method: &Method, path: &str) -> Option<Arc<Route>> {
         let method = if method == Method::HEAD { &Method::GET } else { method };
-        self.named.get(method).unwrap_or(&self.other).find(path)
+        self.named.get(method).unwrap_or(&self.other).dearest(path)
     }
 
     /// The number of routes.
@@ -171,19 +165,21 @@ impl Router {
     }
 
     fn insert(&mut self, route: &Arc<Route>) -> Result<(), Conflict> {
+        // An upstream that ignores letter case, say, or a trailing slash would otherwise serve a priced path for free under
+        // its twin's name.
         let folded = (!route.access.is_free()).then(|| route.pattern.folded());
         let mut result = Ok(());
-        self.each_tree(&route.methods, |trees| {
-            if let Err(taken) = trees.exact.insert(&route.pattern, route) {
+        self.each_tree(&route.methods, |tree| {
+            if let Err(taken) = tree.insert(Spelling::Exact, &route.pattern, route) {
                 result = Err(Conflict(taken.pattern.to_string()));
             }
             // Taken already: then the twin has a price, which is all that matters.
-            folded.iter().for_each(|pattern| drop(trees.folded.insert(pattern, route)));
+            folded.iter().for_each(|pattern| drop(tree.insert(Spelling::Folded, pattern, route)));
         });
         result
     }
 
-    fn each_tree(&mut self, methods: &Methods, mut act: impl FnMut(&mut Trees)) {
+    fn each_tree(&mut self, methods: &Methods, mut act: impl FnMut(&mut Tree)) {
         match methods {
             Methods::All => self.named.values_mut().chain([&mut self.other]).for_each(act),
             Methods::Only(methods) => {
@@ -193,29 +189,34 @@ impl Router {
     }
 }
 
-impl Trees {
-    fn find(&self, path: &str) -> Option<Arc<Route>> {
-        let found = self.exact.find(path);
+impl Tree {
+    /// The route of a path, or the dearest of all that an upstream may take the path for: it must not serve one of them
+    /// for less.
+    fn dearest(&self, path: &str) -> Option<Arc<Route>> {
+        let found = self.find(Spelling::Exact, path);
         if found.as_ref().is_some_and(|found| found.literal) {
             return found.map(|found| Arc::clone(found.route));
         }
         let found = found.map(|found| found.route);
-        // The dearest of all that an upstream may take the path for: it must not serve one of them for less.
-        let dearest =
-            readings(path).flat_map(|reading| self.twins(reading, found)).fold(found, |dearest, twin| match dearest {
-                Some(route) if !twin.replaces(route) => Some(route),
-                _ => Some(twin),
-            });
+        let twins = readings(path).flat_map(|reading| self.twins(reading, found));
+        let dearest = twins.fold(found, |dearest, twin| match dearest {
+            Some(route) if Arc::ptr_eq(route, twin) || !twin.replaces(route) => Some(route),
+            _ => Some(twin),
+        });
         dearest.map(Arc::clone)
     }
 
     /// What is priced under a reading of a path; but not what is around the route that names both, since a free or cheap
     /// route inside a dearer one is not its twin.
-    fn twins(&self, Reading { whole, stem }: Reading, found: Option<&Arc<Route>>) -> impl Iterator<Item = &Arc<Route>> {
-        let priced = [Some(&whole), stem.as_ref()].map(|path| self.folded.find(path?));
-        let is_around = |twin: &Route| {
+    fn twins(&self, reading: Reading<'_>, found: Option<&Arc<Route>>) -> impl Iterator<Item = &Arc<Route>> {
+        let Reading { whole, stem } = reading;
+        let priced = [Some(&*whole), stem.as_deref()].map(|path| self.find(Spelling::Folded, path?));
+        let is_around = |twin: &Arc<Route>| {
             found.is_some_and(|found| {
-                found.pattern.is_narrower_than(&twin.pattern) && found.pattern.folded().fits(&whole)
+                // Nothing is around itself, and its texts need not be looked at.
+                !Arc::ptr_eq(found, twin)
+                    && found.pattern.is_narrower_than(&twin.pattern)
+                    && found.pattern.folded().fits(&whole)
             })
         };
         let twins = priced.map(|priced| priced.map(|priced| priced.route).filter(|twin| !is_around(twin)));

@@ -6,9 +6,9 @@ use percent_encoding::percent_decode_str;
 
 /// One of them, in its folded spelling.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Reading {
+pub(super) struct Reading<'p> {
     /// The path.
-    pub(super) whole: String,
+    pub(super) whole: Cow<'p, str>,
     /// The path without the `.json` at its end, which some take for a wish about the answer's form.
     pub(super) stem: Option<String>,
 }
@@ -17,19 +17,52 @@ pub(super) struct Reading {
 ///
 /// An upstream that decodes a path before it takes it apart cuts off what stands behind a `?`, a `#` or a `;` that was
 /// encoded; bare ones are the query's, or refused. Some look for a `?` alone, and leave a `#` before it in.
-pub(super) fn readings(path: &str) -> impl Iterator<Item = Reading> {
-    let wholes = [Some(path), before(path, "%3F"), before(path, "%23")].into_iter().flatten();
+pub(super) fn readings(path: &str) -> impl Iterator<Item = Reading<'_>> {
+    // Most paths have nothing encoded in them, and are not searched for each mark.
+    let encoded = path.contains('%').then_some(path);
+    let cut = |mark| encoded.and_then(|path| before(path, mark));
+    let wholes = [Some(path), cut("%3F"), cut("%23")].into_iter().flatten();
     let names = wholes.flat_map(|path| [Some(Cow::Borrowed(path)), without_parameters(path).map(Cow::Owned)]);
     names.flatten().map(|path| {
-        let whole = folded(&path);
-        let stem = without_format(&whole).map(folded);
+        let whole = match path {
+            Cow::Borrowed(path) => folded(path),
+            Cow::Owned(path) => folded(&path).into_owned().into(),
+        };
+        let stem = without_format(&whole).map(|stem| folded(stem).into_owned());
         Reading { whole, stem }
     })
 }
 
 /// The spelling in which careless upstreams see a canonical path or a segment of one: they ignore letter case, blanks and
 /// dots around a segment, and a slash at the end, and take a plus for a blank.
-pub(super) fn folded(path: &str) -> String {
+pub(super) fn folded(path: &str) -> Cow<'_, str> {
+    // Many a path is in that spelling already.
+    match without_slash(path) {
+        plain if !is_plain(plain) => thoroughly_folded(path).into(),
+        plain if plain.bytes().any(|byte| byte.is_ascii_uppercase()) => plain.to_ascii_lowercase().into(),
+        plain => plain.into(),
+    }
+}
+
+/// The path without a slash at its end, but for the root.
+fn without_slash(path: &str) -> &str {
+    path.strip_suffix('/').filter(|path| !path.is_empty()).unwrap_or(path)
+}
+
+/// Whether nothing but capitals makes a path another one than its folded spelling.
+fn is_plain(path: &str) -> bool {
+    let mut last = None;
+    // As if a slash came behind it, unless it is the root.
+    let end = (path != "/").then_some(b'/');
+    path.bytes().chain(end).all(|byte| {
+        let ends_well = byte != b'/' || !matches!(last, Some(b'/' | b'.'));
+        last = Some(byte);
+        ends_well && byte.is_ascii_graphic() && byte != b'%' && byte != b'+'
+    })
+}
+
+/// The same for all that there is.
+fn thoroughly_folded(path: &str) -> String {
     let decoded = percent_decode_str(path).decode_utf8_lossy().replace('+', " ");
     // Both, since either may be the upstream's way: the long s is `S` in capitals, the Kelvin sign a small `k`.
     let folded = decoded.to_uppercase().to_lowercase();
@@ -49,7 +82,7 @@ fn before<'p>(path: &'p str, mark: &str) -> Option<&'p str> {
 fn without_parameters(path: &str) -> Option<String> {
     let name = |segment| str::split_once(segment, "%3B").map_or(segment, |(name, _)| name);
     let names = || path.split('/').map(name).filter(|name| !name.is_empty());
-    path.contains("%3B").then(|| names().flat_map(|name| ["/", name]).collect())
+    (path.contains('%') && path.contains("%3B")).then(|| names().flat_map(|name| ["/", name]).collect())
 }
 
 /// The path without the `.json` at its end.
@@ -60,11 +93,15 @@ fn without_format(path: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
     fn a_path_is_read_in_every_careless_way() {
-        let read = |path| readings(path).flat_map(|one| [Some(one.whole), one.stem]).flatten().collect::<Vec<_>>();
+        let read = |path| {
+            readings(path).flat_map(|one| [Some(one.whole.into_owned()), one.stem]).flatten().collect::<Vec<_>>()
+        };
         assert_eq!(read("/weather"), ["/weather"]);
         assert_eq!(read("/Weather.JSON/"), ["/weather.json", "/weather"]);
         assert_eq!(read("/weather..x.."), ["/weather..x", "/weather"]);
@@ -75,5 +112,19 @@ mod tests {
         }
         assert_eq!(read("/a%23b/c%3Fd"), ["/a#b/c?d", "/a#b/c", "/a"]);
         assert!(all.len() <= 12);
+    }
+
+    proptest! {
+        #[test]
+        fn a_path_is_folded_as_if_it_were_none_of_the_usual(
+            path in "[/]?([aB./+ %\\t~{0]|//|%2[BEF0]|%41|%C5%BF|\u{17f}|\u{212a}|\u{a0}|\u{feff}|.){0,12}/{0,2}",
+        ) {
+            prop_assert_eq!(folded(&path), thoroughly_folded(&path));
+        }
+
+        #[test]
+        fn a_usual_path_is_folded_as_others_are(path in "(/[a-cA-C0.]{0,4}){0,4}/?") {
+            prop_assert_eq!(folded(&path), thoroughly_folded(&path));
+        }
     }
 }

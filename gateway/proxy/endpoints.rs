@@ -74,7 +74,7 @@ impl Wording<'_> {
     fn pricing(&self) -> Answer {
         let table = &self.market.prices;
         let mut networks: Vec<&str> = Vec::new();
-        for terms in table.plans.iter().flat_map(|plan| &plan.offer.terms) {
+        for terms in table.plans.iter().flat_map(|plan| plan.offer.terms.iter()) {
             if !networks.contains(&terms.network.caip2()) {
                 networks.push(terms.network.caip2());
             }
