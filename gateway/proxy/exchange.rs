@@ -84,6 +84,11 @@ impl Exchange {
         self.settled.is_some() || !matches!(self.pass, None | Some(Pass::Free))
     }
 
+    /// Whether serving it twice does the same work once.
+    pub(super) fn is_safe(&self) -> bool {
+        self.facts.as_ref().is_some_and(|facts| facts.method.is_safe())
+    }
+
     /// Begins to keep an answer that is paid for, or may be.
     pub(super) fn keep(&mut self, response: &ResponseHeader) {
         let (Some(snapshot), Some(facts)) = (&self.snapshot, &self.facts) else { return };

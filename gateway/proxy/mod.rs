@@ -343,8 +343,10 @@ impl ProxyHttp for Gateway {
         let status = session.response_written().map_or(0, |response| response.status.as_u16());
         exchange.charge_abandoned(session, error);
         self.metrics.request(exchange.outcome.unwrap_or(Outcome::UpstreamFailed));
-        // An answer that is here in whole is the buyer's, who may fetch it by the same payment.
-        let delivered = exchange.earned && (error.is_none() || exchange.kept.as_ref().is_some_and(Kept::is_whole));
+        // An answer that is here in whole is the buyer's, who may fetch it by the same payment. What was switched to has no
+        // end of its own.
+        let is_there = error.is_none() || status == 101 || exchange.kept.as_ref().is_some_and(Kept::is_whole);
+        let delivered = exchange.earned && is_there;
         if let Some(payment) = exchange.payment.take() {
             let outcome = match (&exchange.denial, &payment.plan, &exchange.settled) {
                 (Some(denial), ..) => denial.as_str(),
@@ -360,8 +362,9 @@ impl ProxyHttp for Gateway {
         }
         let kept = exchange.kept.take().filter(|kept| delivered || kept.is_whole());
         let response = kept.map(|kept| kept.finish(self.server.clock().now() + exchange.replay_ttl()));
-        match (exchange.settled.take().filter(|_| delivered), &exchange.denial, response) {
-            (Some(settled), _, response) => self.server.deliver(*settled, response),
+        match (exchange.settled.take().filter(|_| exchange.earned), &exchange.denial, response) {
+            (Some(settled), _, response) if delivered => self.server.deliver(*settled, response),
+            (Some(settled), ..) if exchange.is_safe() => self.server.broke_off(*settled),
             (None, Some(Denial::Unresolved(id)), Some(response)) => {
                 self.server.keep(id.clone(), exchange.claim.take(), response);
             }

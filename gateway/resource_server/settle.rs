@@ -219,6 +219,28 @@ impl ResourceServer {
         self.payments.spawn_on(Box::pin(noting), &self.runtime);
     }
 
+    /// Notes, without waiting, that the answer to a call that may be made again broke off on its way. The buyer may fetch it
+    /// once more: whoever leaves just before the end would otherwise have nearly all of it as often as they like. The claim
+    /// is held until it is written.
+    pub fn broke_off(self: &Arc<Self>, settled: Settled) {
+        let server = Arc::clone(self);
+        let noting = async move {
+            let id = &settled.presented.id;
+            let noted = match server.ledger.asking(id).await {
+                Ok(true) => Ok(()),
+                Ok(false) => {
+                    tracing::warn!(payment_id = %id, "an answer broke off for the second time: it counts as delivered");
+                    server.ledger.delivered(id, None).await
+                }
+                Err(error) => Err(error),
+            };
+            if let Err(error) = noted {
+                tracing::error!(%error, payment_id = %id, "an answer that broke off could not be written down");
+            }
+        };
+        self.payments.spawn_on(Box::pin(noting), &self.runtime);
+    }
+
     /// Keeps the upstream's answer to a call whose payment has an unknown outcome, without waiting: if the money has
     /// moved, the buyer's repeat gets it, and the upstream does not do the work twice.
     pub fn keep(self: &Arc<Self>, id: PaymentId, claim: Option<Claim>, response: StoredResponse) {

@@ -64,7 +64,8 @@ pub trait Ledger: Send + Sync {
     /// [`StoreError`]; the payment then stays as settling.
     async fn voided(&self, id: &PaymentId, reason: &str) -> Result<(), StoreError>;
 
-    /// Writes that the upstream is about to be asked for a call that is settled first. False if it was asked before.
+    /// Writes that the upstream is about to be asked for a call that is settled first; or, of one that may be made again,
+    /// that its answer broke off on its way. False if it was so before.
     ///
     /// # Errors
     /// [`StoreError`]; then it must not be asked.

@@ -8,6 +8,7 @@
 
 mod support;
 
+mod broken_off;
 mod commands;
 mod connections;
 mod context;

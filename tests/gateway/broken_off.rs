@@ -1,0 +1,117 @@
+//! Paid answers that break off on their way: the buyer gets them once more, and not as often as they like.
+
+use serde_json::json;
+
+use crate::support::client::Wire;
+use crate::support::server::Reply;
+use crate::support::wait::{Gate, until_true};
+use crate::support::world::World;
+
+const SWITCHED: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+
+/// An answer that is never there in whole, so that nothing is kept of it.
+fn endless(gate: &Gate) -> Reply {
+    Reply::raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n").then_pass(gate)
+}
+
+/// Sends a payment, hears the beginning of what it buys, and leaves.
+fn hear_and_leave(world: &World, payment: &str) {
+    let mut wire = world.send_paid("/paid", payment);
+    wire.until("one");
+    drop(wire);
+    world.until_idle();
+}
+
+#[test]
+fn a_buyer_who_leaves_again_and_again_is_served_twice() {
+    let world = World::start();
+    let gate = Gate::default();
+    world.upstream.says(endless(&gate));
+    let payment = world.payment("/paid");
+    hear_and_leave(&world, &payment);
+    assert_eq!(world.states(), ["settled"]);
+    hear_and_leave(&world, &payment);
+    until_true("the note", || world.states() == ["delivered"]);
+    for _ in 0..2 {
+        let answer = world.pay("/paid", &payment);
+        assert_eq!((answer.status, answer.reason().as_str()), (409, "payment_already_used"));
+        assert_eq!(answer.decoded("payment-response")["success"], json!(true));
+    }
+    assert_eq!((world.upstream.hits(), world.facilitator.settled().len()), (2, 1));
+    gate.open();
+}
+
+#[test]
+fn a_buyer_whose_answer_broke_off_once_gets_it_in_whole() {
+    let world = World::start();
+    let gate = Gate::default();
+    world.upstream.says(endless(&gate));
+    let payment = world.payment("/paid");
+    hear_and_leave(&world, &payment);
+    // What is no answer is not the one that may be fetched.
+    for _ in 0..3 {
+        world.upstream.says(Reply::status(500, "", "not now"));
+        assert_eq!(world.pay("/paid", &payment).status, 500);
+    }
+    world.upstream.says(Reply::ok("the whole"));
+    assert_eq!(world.pay("/paid", &payment).text(), "the whole");
+    until_true("the delivery", || world.states() == ["delivered"]);
+    gate.open();
+}
+
+#[test]
+fn an_upstream_that_breaks_off_twice_has_answered() {
+    let world = World::start();
+    world.upstream.says(Reply::raw("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf").then_close());
+    let payment = world.payment("/paid");
+    for state in ["settled", "delivered"] {
+        let answer = world.pay("/paid", &payment);
+        assert_eq!((answer.status, answer.whole), (200, false));
+        until_true("the note", || world.states() == [state]);
+    }
+    assert_eq!(world.pay("/paid", &payment).status, 409);
+    assert_eq!(world.upstream.hits(), 2);
+}
+
+/// What cannot be made again is owed as before.
+#[test]
+fn a_call_that_is_not_safe_stays_owed() {
+    let world = World::start();
+    let gate = Gate::default();
+    world.upstream.says(endless(&gate));
+    let payment = world.payment("/paid");
+    let headers = [("PAYMENT-SIGNATURE", payment.as_str())];
+    let mut wire = world.wire();
+    wire.send(crate::support::client::request("POST", "/paid", &headers, "do it"));
+    wire.until("one");
+    drop(wire);
+    world.until_idle();
+    assert_eq!(world.ask("POST", "/paid", &headers, "do it").status, 409);
+    assert_eq!((world.states(), world.upstream.hits()), (vec!["settled".to_owned()], 1));
+    gate.open();
+}
+
+/// However it ends: there is no end by which a client could be told to have all of it.
+#[test]
+fn a_websocket_is_delivered_when_it_opens() {
+    let world = World::start();
+    let gate = Gate::default();
+    world.upstream.says(Reply::raw(SWITCHED).then("frame").then_pass(&gate));
+    let payment = world.payment("/paid");
+    let open = || {
+        let mut wire = world.wire();
+        let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n";
+        wire.send(format!("GET /paid HTTP/1.1\r\nHost: a\r\n{upgrade}PAYMENT-SIGNATURE: {payment}\r\n\r\n"));
+        wire
+    };
+    let mut wire: Wire = open();
+    assert_eq!(wire.answer_to_head().status, 101);
+    // With bytes that nobody has read the connection is reset.
+    wire.send("some frames");
+    drop(wire);
+    world.until_idle();
+    until_true("the delivery", || world.states() == ["delivered"]);
+    assert_eq!(open().answer().status, 409);
+    assert_eq!(world.upstream.hits(), 1);
+    gate.open();
+}
