@@ -141,7 +141,7 @@ fn push_metering(text: &mut String, metering: &Metering, plans: &str) {
         }
         _ => push(text, "units", &format!("{units} of a plan, with a key of {plans}")),
     }
-    if let Some(Reported { header, units_max }) = reported {
+    if let Some(Reported { header, units_max }) = reported.as_deref() {
         push(text, "", &format!("in place of it what the answer's {header} says, {units_max} at most"));
     }
     if let Some(each) = per_byte.filter(|_| *units != Units::ZERO) {

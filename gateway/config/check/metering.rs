@@ -89,7 +89,7 @@ impl<'a> RawMetering<'a> {
             field.wrong(format_args!("{most} is less than units, {fixed} or more would be right"));
         }
         let reported = match header.zip(most) {
-            Some((header, most)) => Some(Reported { header: header?, units_max: most? }),
+            Some((header, most)) => Some(Box::new(Reported { header: header?, units_max: most? })),
             None => None,
         };
         let per_byte = match per_byte {
