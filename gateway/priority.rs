@@ -18,7 +18,7 @@ pub enum Behind {
 }
 
 impl Behind {
-    /// How much nicer than the process. Linux gives 110 to 10, 55 to 13, and 23 to 17, for each 1024 that it gives to 0.
+    /// How much nicer than the process. Linux gives 110 to 10, 56 to 13, and 23 to 17, for each 1024 that it gives to 0.
     #[cfg(target_os = "linux")]
     const fn by(self) -> i32 {
         match self {

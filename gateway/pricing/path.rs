@@ -224,8 +224,6 @@ fn push_query(text: &mut String, query: &[u8]) -> Result<(), PathError> {
     Ok(())
 }
 
-/// The spelling in which careless upstreams see a canonical path or a segment of one: they ignore letter case, blanks and
-/// dots around a segment, and a slash at the end, and take a plus for a blank.
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

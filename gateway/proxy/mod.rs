@@ -344,8 +344,9 @@ impl ProxyHttp for Gateway {
         exchange.charge_abandoned(session, error);
         self.metrics.request(exchange.outcome.unwrap_or(Outcome::UpstreamFailed));
         // An answer that is here in whole is the buyer's, who may fetch it by the same payment. What was switched to has no
-        // end of its own.
-        let is_there = error.is_none() || status == 101 || exchange.kept.as_ref().is_some_and(Kept::is_whole);
+        // end of its own: it is there once the upstream has said something.
+        let has_spoken = status == 101 && session.body_bytes_sent() > 0;
+        let is_there = error.is_none() || has_spoken || exchange.kept.as_ref().is_some_and(Kept::is_whole);
         let delivered = exchange.earned && is_there;
         if let Some(payment) = exchange.payment.take() {
             let outcome = match (&exchange.denial, &payment.plan, &exchange.settled) {

@@ -53,7 +53,7 @@ impl ResourceServer {
                 let settled = self.settle(market, verified, Work::Waiting).await?;
                 // Said before the upstream is asked, so that nothing is done twice; repeated is what is safe.
                 crash_point!("upfront.settled");
-                if !wanted.safe && !self.ledger.asking(&settled.presented.id).await? {
+                if !wanted.safe && self.ledger.asking(&settled.presented.id).await? != 1 {
                     return Err(Denial::StoreFailed);
                 }
                 crash_point!("upfront.noted");

@@ -57,7 +57,7 @@ impl Ledger for Flaky {
         self.up()?.unknown(id, doubt).await
     }
 
-    async fn asking(&self, id: &PaymentId) -> Result<bool, StoreError> {
+    async fn asking(&self, id: &PaymentId) -> Result<u32, StoreError> {
         self.up()?.asking(id).await
     }
 

@@ -82,6 +82,7 @@ pub use proofs::Proofs;
 pub use purchase::{Sold, Status};
 pub use quota::Written;
 pub use reconcile::Reconciled;
+pub use recover::BREAKS_MAX;
 pub use registrar::{Gift, Given, Registrar, Unregistered};
 pub use resolve::Chains;
 pub use screened::Verified;

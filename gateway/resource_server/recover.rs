@@ -9,6 +9,10 @@ use crate::payment::{Goods, Presented, Refused, State};
 use crate::store::{Claim, Record, Stage};
 use crate::x402::facilitator::SettleResponse;
 
+/// How often the answer to a call may break off on its way. Whoever leaves just before the end has nearly all of it: without
+/// a bound one payment would buy that as often as they like.
+pub const BREAKS_MAX: u32 = 2;
+
 impl ResourceServer {
     /// A call's payment that was seen before. Its buyer gets the stored answer; if there is none and nothing was ever
     /// delivered, the call is made once more where that cannot do the same work twice. Without a claim nothing is done
@@ -40,13 +44,22 @@ impl ResourceServer {
             }
             return Ok(Admitted::Stored(Box::new(response), Box::new(receipt)));
         }
-        // What is settled first may be settled, and the upstream never asked.
-        let unasked = matches!(first, Some(Goods::Call { upfront: true, .. }));
-        let again = wanted.safe || (unasked && !delivered && self.ledger.asking(&presented.id).await?);
         match claim {
-            Some(claim) if !delivered && again => Ok(settled_pass(Settled::recorded(presented, receipt, claim))),
+            Some(claim) if !delivered && self.may_ask(&record, wanted).await? => {
+                Ok(settled_pass(Settled::recorded(presented, receipt, claim)))
+            }
             _ => Err(spent(Some(receipt))),
         }
+    }
+
+    /// Whether the upstream may be asked for a call that is paid for and not delivered.
+    async fn may_ask(&self, record: &Record, wanted: &Wanted) -> Result<bool, Denial> {
+        if wanted.safe {
+            return Ok(record.asked < BREAKS_MAX);
+        }
+        // What is settled first may be settled, and the upstream never asked.
+        let upfront = matches!(record.goods, Some(Goods::Call { upfront: true, .. }));
+        Ok(upfront && self.ledger.asking(&record.id).await? == 1)
     }
 
     /// Whether the payer's wallet speaks for a repeat that has no quote.

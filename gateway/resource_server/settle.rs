@@ -219,24 +219,15 @@ impl ResourceServer {
         self.payments.spawn_on(Box::pin(noting), &self.runtime);
     }
 
-    /// Notes, without waiting, that the answer to a call that may be made again broke off on its way. The buyer may fetch it
-    /// once more: whoever leaves just before the end would otherwise have nearly all of it as often as they like. The claim
-    /// is held until it is written.
+    /// Notes, without waiting, that the answer to a call that may be made again broke off on its way: whatever the fault,
+    /// its buyer may not have it so as often as they like. The claim is held until it is written.
     pub fn broke_off(self: &Arc<Self>, settled: Settled) {
         let server = Arc::clone(self);
         let noting = async move {
-            let id = &settled.presented.id;
-            let noted = match server.ledger.asking(id).await {
-                Ok(true) => Ok(()),
-                Ok(false) => {
-                    tracing::warn!(payment_id = %id, "an answer broke off for the second time: it counts as delivered");
-                    server.ledger.delivered(id, None).await
-                }
-                Err(error) => Err(error),
-            };
-            if let Err(error) = noted {
-                tracing::error!(%error, payment_id = %id, "an answer that broke off could not be written down");
+            if let Err(error) = server.ledger.asking(&settled.presented.id).await {
+                tracing::error!(%error, payment_id = %settled.presented.id, "an answer that broke off could not be written down");
             }
+            drop(settled);
         };
         self.payments.spawn_on(Box::pin(noting), &self.runtime);
     }
@@ -288,6 +279,7 @@ mod tests {
     use super::*;
     use crate::payment::State;
     use crate::pricing::SettleTiming;
+    use crate::store::{ClaimOutcome, Ledger as _};
 
     #[tokio::test]
     async fn a_payment_that_ends_while_the_upstream_works_is_voided_and_told() {
@@ -304,5 +296,20 @@ mod tests {
             assert_eq!((&*refused.reason, receipt.success), (ended, false));
             assert_eq!(shop.state(&id).await, Some(State::Voided));
         }
+    }
+
+    /// A repeat that came in between would find the book as it was, and be served once too often.
+    #[tokio::test]
+    async fn the_claim_on_an_answer_that_broke_off_is_held_until_it_is_written() {
+        let (shop, route) = (Shop::open().await, route("/weather", SettleTiming::After));
+        let settled = shop.settle(shop.verified(&route, &shop.pay(offer_of(&route), 1)).await).await.unwrap();
+        let id = settled.presented.id.clone();
+        shop.server.broke_off(settled);
+        // Nothing else runs on this thread before it waits.
+        let at_once = shop.store.claim(&id).await.unwrap();
+        assert!(matches!(at_once, ClaimOutcome::InFlight(_)), "{at_once:?}");
+        shop.server.payments_done().await;
+        let ClaimOutcome::Recorded(_, record) = shop.store.claim(&id).await.unwrap() else { panic!("not free") };
+        assert_eq!((record.state, record.asked), (State::Settled, 1));
     }
 }

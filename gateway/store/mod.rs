@@ -65,11 +65,11 @@ pub trait Ledger: Send + Sync {
     async fn voided(&self, id: &PaymentId, reason: &str) -> Result<(), StoreError>;
 
     /// Writes that the upstream is about to be asked for a call that is settled first; or, of one that may be made again,
-    /// that its answer broke off on its way. False if it was so before.
+    /// that its answer broke off on its way. Says how often that was so; zero of a payment that is not there.
     ///
     /// # Errors
     /// [`StoreError`]; then it must not be asked.
-    async fn asking(&self, id: &PaymentId) -> Result<bool, StoreError>;
+    async fn asking(&self, id: &PaymentId) -> Result<u32, StoreError>;
 
     /// Writes that nobody knows, and when to ask again. Also of one that was voided, if it turns out that this was too
     /// early.

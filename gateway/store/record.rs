@@ -50,6 +50,9 @@ pub struct Record {
     pub transaction_hint: Option<String>,
     /// How often its outcome was asked for in vain.
     pub attempts: u32,
+    /// How often the upstream was asked for the call and the buyer has no answer: noted before one that is settled first,
+    /// and after one that may be made again and broke off on its way.
+    pub asked: u32,
     /// Why it is voided or unknown.
     pub reason: Option<String>,
     /// The receipt, if it is settled.

@@ -1,6 +1,9 @@
 //! Paid answers that break off on their way: the buyer gets them once more, and not as often as they like.
 
+use std::time::Duration;
+
 use serde_json::json;
+use socket2::SockRef;
 
 use crate::support::client::Wire;
 use crate::support::server::Reply;
@@ -31,13 +34,34 @@ fn a_buyer_who_leaves_again_and_again_is_served_twice() {
     hear_and_leave(&world, &payment);
     assert_eq!(world.states(), ["settled"]);
     hear_and_leave(&world, &payment);
-    until_true("the note", || world.states() == ["delivered"]);
     for _ in 0..2 {
         let answer = world.pay("/paid", &payment);
         assert_eq!((answer.status, answer.reason().as_str()), (409, "payment_already_used"));
         assert_eq!(answer.decoded("payment-response")["success"], json!(true));
     }
-    assert_eq!((world.upstream.hits(), world.facilitator.settled().len()), (2, 1));
+    // The books do not say that the buyer has it.
+    assert_eq!((world.states(), world.upstream.hits()), (vec!["settled".to_owned()], 2));
+    assert_eq!(world.facilitator.settled().len(), 1);
+    gate.open();
+}
+
+/// Who waits for the one that is at work hears of what became of it.
+#[test]
+fn several_repeats_at_once_share_the_one_that_is_left() {
+    let world = World::start();
+    let gate = Gate::default();
+    world.upstream.says(endless(&gate));
+    let payment = world.payment("/paid");
+    hear_and_leave(&world, &payment);
+    let mut second = world.send_paid("/paid", &payment);
+    second.until("one");
+    let waiting: Vec<Wire> = (0..3).map(|_| world.send_paid("/paid", &payment)).collect();
+    until_true("all requests", || world.gateway.metric("gateway_requests_in_flight") == 4);
+    drop(second);
+    for mut wire in waiting {
+        assert_eq!(wire.answer().status, 409);
+    }
+    assert_eq!(world.upstream.hits(), 2);
     gate.open();
 }
 
@@ -60,17 +84,16 @@ fn a_buyer_whose_answer_broke_off_once_gets_it_in_whole() {
 }
 
 #[test]
-fn an_upstream_that_breaks_off_twice_has_answered() {
+fn an_upstream_that_breaks_off_twice_is_asked_no_more_and_owes() {
     let world = World::start();
     world.upstream.says(Reply::raw("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf").then_close());
     let payment = world.payment("/paid");
-    for state in ["settled", "delivered"] {
+    for _ in 0..2 {
         let answer = world.pay("/paid", &payment);
         assert_eq!((answer.status, answer.whole), (200, false));
-        until_true("the note", || world.states() == [state]);
     }
     assert_eq!(world.pay("/paid", &payment).status, 409);
-    assert_eq!(world.upstream.hits(), 2);
+    assert_eq!((world.states(), world.upstream.hits()), (vec!["settled".to_owned()], 2));
 }
 
 /// What cannot be made again is owed as before.
@@ -91,27 +114,50 @@ fn a_call_that_is_not_safe_stays_owed() {
     gate.open();
 }
 
-/// However it ends: there is no end by which a client could be told to have all of it.
+fn open_socket(world: &World, payment: &str) -> Wire {
+    let mut wire = world.wire();
+    let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n";
+    wire.send(format!("GET /paid HTTP/1.1\r\nHost: a\r\n{upgrade}PAYMENT-SIGNATURE: {payment}\r\n\r\n"));
+    wire
+}
+
+/// Leaves as a client that has crashed.
+fn reset(wire: Wire) {
+    SockRef::from(&wire.writer()).set_linger(Some(Duration::ZERO)).unwrap();
+    drop(wire);
+}
+
+/// There is no end by which a client could be told to have all of it.
 #[test]
-fn a_websocket_is_delivered_when_it_opens() {
+fn a_websocket_that_has_spoken_is_delivered_however_it_ends() {
     let world = World::start();
     let gate = Gate::default();
     world.upstream.says(Reply::raw(SWITCHED).then("frame").then_pass(&gate));
     let payment = world.payment("/paid");
-    let open = || {
-        let mut wire = world.wire();
-        let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n";
-        wire.send(format!("GET /paid HTTP/1.1\r\nHost: a\r\n{upgrade}PAYMENT-SIGNATURE: {payment}\r\n\r\n"));
-        wire
-    };
-    let mut wire: Wire = open();
+    let mut wire = open_socket(&world, &payment);
     assert_eq!(wire.answer_to_head().status, 101);
-    // With bytes that nobody has read the connection is reset.
-    wire.send("some frames");
-    drop(wire);
+    wire.until("frame");
+    reset(wire);
     world.until_idle();
     until_true("the delivery", || world.states() == ["delivered"]);
-    assert_eq!(open().answer().status, 409);
+    assert_eq!(open_socket(&world, &payment).answer().status, 409);
     assert_eq!(world.upstream.hits(), 1);
+    gate.open();
+}
+
+#[test]
+fn a_websocket_that_breaks_before_it_has_spoken_opens_once_more() {
+    let world = World::start();
+    let gate = Gate::default();
+    world.upstream.says(Reply::raw(SWITCHED).then_pass(&gate));
+    let payment = world.payment("/paid");
+    for _ in 0..2 {
+        let mut wire = open_socket(&world, &payment);
+        assert_eq!(wire.answer_to_head().status, 101);
+        reset(wire);
+        world.until_idle();
+    }
+    assert_eq!(open_socket(&world, &payment).answer().status, 409);
+    assert_eq!((world.states(), world.upstream.hits()), (vec!["settled".to_owned()], 2));
     gate.open();
 }

@@ -180,6 +180,19 @@ fn everything_of_a_payment_is_shown_but_what_it_could_be_used_with() {
 }
 
 #[test]
+fn a_call_whose_answers_broke_off_is_the_operators_to_judge() {
+    let world = start();
+    world.upstream.says(Reply::raw("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf").then_close());
+    let payment = world.payment("/paid");
+    for advice in ["is served once more", "its answer broke off 2 times on its way"] {
+        assert!(!world.pay("/paid", &payment).whole);
+        world.until_idle();
+        let id = world.listed("--state|owed")[0]["id"].as_str().unwrap().to_owned();
+        until_true(advice, || world.told("show", &id).contains(advice));
+    }
+}
+
+#[test]
 fn an_export_has_what_is_compared_with_the_chain() {
     let world = start();
     let id = of_each_kind(&world);

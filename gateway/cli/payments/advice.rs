@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use super::row::{Row, readable};
 use crate::clock::iso_millis;
 use crate::payment::State;
-use crate::resource_server::moves_until;
+use crate::resource_server::{BREAKS_MAX, moves_until};
 use crate::store::{Detail, Entry};
 
 /// What the advice depends on.
@@ -19,6 +19,8 @@ pub(super) struct Facts {
     pub(super) ask_at: Option<SystemTime>,
     /// Until when an answer is kept for the buyer; None if there is none, or if nobody looked.
     pub(super) kept_until: Option<SystemTime>,
+    /// Whether its answer broke off so often that no repeat gets it.
+    pub(super) broke_off: bool,
     /// Whether what a plan's payment bought is not there.
     pub(super) unsold: bool,
 }
@@ -31,6 +33,7 @@ impl Facts {
             moves_until: moves_until(entry.valid_before, entry.created_at),
             ask_at: entry.ask_at,
             kept_until: None,
+            broke_off: false,
             unsold: false,
         }
     }
@@ -39,6 +42,7 @@ impl Facts {
         let facts = Self::of(&detail.entry);
         Self {
             kept_until: detail.kept.map(|kept| kept.expires_at),
+            broke_off: detail.record.asked >= BREAKS_MAX,
             unsold: facts.is_plan && detail.subscription.is_none(),
             ..facts
         }
@@ -115,6 +119,12 @@ fn settled(facts: &Facts, row: &Row, now: SystemTime) -> String {
                 iso_millis(until)
             )
         }
+        _ if facts.broke_off => readable(&format!(
+            "Refund by hand if your upstream was at fault: its answer broke off {BREAKS_MAX} times on its way, and no \
+             repeat is served any more. The payer is {}, the amount {}.",
+            row.payer.as_deref().unwrap_or("not known"),
+            row.money()
+        )),
         _ => readable(&format!(
             "Deliver or refund by hand if it stays so: the money is yours, and nothing says that the buyer got the \
              answer. A repeat with the same payment is served once more if its method is safe (GET, HEAD). The payer is \

@@ -40,7 +40,6 @@ struct Payment {
     record: Record,
     ask_at: Option<SystemTime>,
     updated_at: SystemTime,
-    asked: bool,
 }
 
 impl MemoryStore {
@@ -128,7 +127,7 @@ impl Ledger for MemoryStore {
                 record.created_at = earlier.record.created_at;
             }
             books.check_identifier(&record)?;
-            books.payments.insert(record.id.clone(), Payment { record, ask_at: None, updated_at: now, asked: false });
+            books.payments.insert(record.id.clone(), Payment { record, ask_at: None, updated_at: now });
             Ok(())
         })
     }
@@ -168,10 +167,11 @@ impl Ledger for MemoryStore {
         self.move_from(id, &[State::Settling, State::Unknown, State::Voided], note, unless_taken)
     }
 
-    async fn asking(&self, id: &PaymentId) -> Result<bool, StoreError> {
-        let mut books = self.books();
-        let payment = books.payments.get_mut(id);
-        Ok(payment.is_some_and(|payment| !std::mem::replace(&mut payment.asked, true)))
+    async fn asking(&self, id: &PaymentId) -> Result<u32, StoreError> {
+        Ok(self.books().payments.get_mut(id).map_or(0, |payment| {
+            payment.record.asked += 1;
+            payment.record.asked
+        }))
     }
 
     async fn delivered(&self, id: &PaymentId, response: Option<StoredResponse>) -> Result<(), StoreError> {
@@ -313,6 +313,7 @@ fn settling_record(payment: &Settling<Claim>) -> Record {
         valid_before: presented.window.valid_before,
         transaction_hint: None,
         attempts: 0,
+        asked: 0,
         reason: None,
         receipt: None,
         created_at: SystemTime::UNIX_EPOCH,

@@ -58,7 +58,7 @@ async fn nothing_is_claimed_on_a_full_disk_until_there_is_room_again() {
     assert!(fixture.store().record(&late.id).await.unwrap().is_none());
 
     // A write that needs no room goes well, and says nothing of those that do.
-    assert_eq!(fixture.store().asking(&payment(0).id).await, Ok(true));
+    assert_eq!(fixture.store().asking(&payment(0).id).await, Ok(1));
     assert!(is_refused(&fixture, &late).await);
 
     sqlx::query("DROP TABLE ballast").execute(&mut operator).await.unwrap();
@@ -91,7 +91,7 @@ async fn a_transaction_that_fails_takes_all_its_writes_with_it() {
     }
     assert!(is_refused(&fixture, &late).await);
     for id in [second, third] {
-        assert_eq!(store.asking(&id).await, Ok(true), "it was not written before");
+        assert_eq!(store.asking(&id).await, Ok(1), "it was not written before");
     }
 }
 

@@ -112,7 +112,7 @@ impl Fixture {
         let sent = poll_fn(|context| Poll::Ready(writes.as_mut().poll(context).is_pending()));
         assert!(sent.await, "they wait for the writer");
         self.clock.1.close(false);
-        assert_eq!(first.await.unwrap(), Ok(false));
+        assert_eq!(first.await.unwrap(), Ok(0));
         writes.await
     }
 

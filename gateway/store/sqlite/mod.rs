@@ -223,8 +223,11 @@ impl Ledger for SqliteStore {
         self.writer.write(Write::Voided { id: id.clone(), reason: reason.to_owned() }).await.map(drop)
     }
 
-    async fn asking(&self, id: &PaymentId) -> Result<bool, StoreError> {
-        Ok(self.writer.write(Write::Asking { id: id.clone() }).await? == Written::First)
+    async fn asking(&self, id: &PaymentId) -> Result<u32, StoreError> {
+        match self.writer.write(Write::Asking { id: id.clone() }).await? {
+            Written::Asked(times) => Ok(times),
+            _ => Ok(0),
+        }
     }
 
     async fn unknown(&self, id: &PaymentId, doubt: &Doubt) -> Result<(), StoreError> {

@@ -209,9 +209,9 @@ fn claimed(outcome: ClaimOutcome) -> (String, Option<Claim>) {
 fn whole(record: &Record) -> String {
     let Record { id, state, offer, goods, quote, identifier, request, facilitator, network, .. } = record;
     let Record { chain, asset, amount, pay_to, payer, since, valid_before, transaction_hint, attempts, .. } = record;
-    let Record { reason, receipt, created_at, .. } = record;
+    let Record { asked, reason, receipt, created_at, .. } = record;
     let sent = (quote, identifier, serde_json::to_string(request).unwrap(), facilitator, network, chain, asset, amount);
-    let ended = (pay_to, payer, since, valid_before, transaction_hint, attempts, reason, receipt, created_at);
+    let ended = (pay_to, payer, since, valid_before, transaction_hint, attempts, asked, reason, receipt, created_at);
     format!("{id:?} {state:?} {offer:?} {goods:?} {sent:?} {ended:?}")
 }
 

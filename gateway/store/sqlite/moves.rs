@@ -1,7 +1,7 @@
 //! The moves of a payment, as the database makes them. One that must not happen changes no row, and would be refused
 //! by a trigger besides.
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::connecting::is_taken;
 use super::rows::to_json;
@@ -131,10 +131,10 @@ pub(super) fn unknown(connection: &Connection, id: &PaymentId, doubt: &Doubt, no
     unless_taken(id, moved.execute(params![doubt.reason, ask_at, doubt.transaction, now, id.as_str()]))
 }
 
-/// Says whether this is the first time.
-pub(super) fn asking(connection: &Connection, id: &PaymentId) -> Result<bool, StoreError> {
-    let mut first = connection.prepare_cached("UPDATE payments SET asked = 1 WHERE id = ? AND asked = 0")?;
-    Ok(first.execute([id.as_str()])? == 1)
+/// Says how often.
+pub(super) fn asking(connection: &Connection, id: &PaymentId) -> Result<u32, StoreError> {
+    let mut asked = connection.prepare_cached("UPDATE payments SET asked = asked + 1 WHERE id = ? RETURNING asked")?;
+    Ok(asked.query_row([id.as_str()], |row| row.get(0)).optional()?.unwrap_or_default())
 }
 
 /// Says whether it moved: what is delivered already stays so.

@@ -14,7 +14,7 @@ use crate::store::{Record, StoreError, StoredResponse};
 pub(super) async fn payment(pool: &SqlitePool, id: &PaymentId) -> Result<Option<Record>, StoreError> {
     let row = sqlx::query(
         "SELECT id, state, offer, goods, quote, identifier, request, facilitator, network, chain, asset, amount, pay_to,
-                payer, since, valid_before, transaction_hint, attempts, reason, receipt, created_at
+                payer, since, valid_before, transaction_hint, attempts, asked, reason, receipt, created_at
          FROM payments WHERE id = ?",
     )
     .bind(id.as_str())
@@ -58,6 +58,7 @@ fn record(row: &SqliteRow) -> Result<Record, StoreError> {
         valid_before: seconds(row.try_get("valid_before")?),
         transaction_hint: row.try_get("transaction_hint")?,
         attempts: row.try_get("attempts")?,
+        asked: row.try_get("asked")?,
         reason: row.try_get("reason")?,
         receipt: receipt.map(from_json).transpose()?,
         created_at: from_unix_millis(row.try_get("created_at")?),

@@ -63,8 +63,8 @@ pub(super) enum Write {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Written {
     Done,
-    /// It was not written before.
-    First,
+    /// How often that was so, this time included.
+    Asked(u32),
     /// What a lease got.
     Leased(Units),
     Linked(Linked),
@@ -287,8 +287,7 @@ fn apply(connection: &Connection, responses: &mut Responses, write: &Write, now:
                 responses.keep(connection, id, response)?;
             }
         }
-        Write::Asking { id } if moves::asking(connection, id)? => return Ok(Written::First),
-        Write::Asking { .. } => {}
+        Write::Asking { id } => return moves::asking(connection, id).map(Written::Asked),
         Write::Keep { id, response } => responses.keep(connection, id, response)?,
         Write::Lease { id, want } => return units::lease(connection, id, *want).map(Written::Leased),
         Write::Report { usages } => units::report(connection, usages, now)?,
