@@ -18,8 +18,8 @@ fn endless(gate: &Gate) -> Reply {
 }
 
 /// Sends a payment, hears the beginning of what it buys, and leaves.
-fn hear_and_leave(world: &World, payment: &str) {
-    let mut wire = world.send_paid("/paid", payment);
+fn hear_and_leave(world: &World, target: &str, payment: &str) {
+    let mut wire = world.send_paid(target, payment);
     wire.until("one");
     drop(wire);
     world.until_idle();
@@ -31,9 +31,9 @@ fn a_buyer_who_leaves_again_and_again_is_served_twice() {
     let gate = Gate::default();
     world.upstream.says(endless(&gate));
     let payment = world.payment("/paid");
-    hear_and_leave(&world, &payment);
+    hear_and_leave(&world, "/paid", &payment);
     assert_eq!(world.states(), ["settled"]);
-    hear_and_leave(&world, &payment);
+    hear_and_leave(&world, "/paid", &payment);
     for _ in 0..2 {
         let answer = world.pay("/paid", &payment);
         assert_eq!((answer.status, answer.reason().as_str()), (409, "payment_already_used"));
@@ -45,6 +45,24 @@ fn a_buyer_who_leaves_again_and_again_is_served_twice() {
     gate.open();
 }
 
+/// Whenever it is settled, and also if the gateway was stopped in between.
+#[test]
+fn a_new_start_has_not_forgotten_what_broke_off() {
+    for target in ["/paid", "/upfront"] {
+        let mut world = World::start();
+        let gate = Gate::default();
+        world.upstream.says(endless(&gate));
+        let payment = world.payment(target);
+        hear_and_leave(&world, target, &payment);
+        world.gateway.signal("TERM");
+        world.gateway.start_again();
+        hear_and_leave(&world, target, &payment);
+        assert_eq!(world.pay(target, &payment).status, 409, "{target}");
+        assert_eq!(world.upstream.hits(), 2, "{target}");
+        gate.open();
+    }
+}
+
 /// Who waits for the one that is at work hears of what became of it.
 #[test]
 fn several_repeats_at_once_share_the_one_that_is_left() {
@@ -52,7 +70,7 @@ fn several_repeats_at_once_share_the_one_that_is_left() {
     let gate = Gate::default();
     world.upstream.says(endless(&gate));
     let payment = world.payment("/paid");
-    hear_and_leave(&world, &payment);
+    hear_and_leave(&world, "/paid", &payment);
     let mut second = world.send_paid("/paid", &payment);
     second.until("one");
     let waiting: Vec<Wire> = (0..3).map(|_| world.send_paid("/paid", &payment)).collect();
@@ -71,7 +89,7 @@ fn a_buyer_whose_answer_broke_off_once_gets_it_in_whole() {
     let gate = Gate::default();
     world.upstream.says(endless(&gate));
     let payment = world.payment("/paid");
-    hear_and_leave(&world, &payment);
+    hear_and_leave(&world, "/paid", &payment);
     // What is no answer is not the one that may be fetched.
     for _ in 0..3 {
         world.upstream.says(Reply::status(500, "", "not now"));
