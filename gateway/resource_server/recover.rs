@@ -58,8 +58,8 @@ impl ResourceServer {
             return Ok(record.asked < BREAKS_MAX);
         }
         // What is settled first may be settled, and the upstream never asked.
-        let upfront = matches!(record.goods, Some(Goods::Call { upfront: true, .. }));
-        Ok(upfront && self.ledger.asking(&record.id).await? == 1)
+        let unasked = matches!(record.goods, Some(Goods::Call { upfront: true, .. })) && record.asked == 0;
+        Ok(unasked && self.ledger.asking(&record.id).await? == 1)
     }
 
     /// Whether the payer's wallet speaks for a repeat that has no quote.

@@ -275,6 +275,9 @@ fn not_settled(settling: &Settling<Claim>, refusal: Refusal) -> Denial {
 mod tests {
     use std::time::Duration;
 
+    use http::Method;
+
+    use super::super::Pass;
     use super::super::fixture::{Shop, offer_of, route};
     use super::*;
     use crate::payment::State;
@@ -311,5 +314,22 @@ mod tests {
         shop.server.payments_done().await;
         let ClaimOutcome::Recorded(_, record) = shop.store.claim(&id).await.unwrap() else { panic!("not free") };
         assert_eq!((record.state, record.asked), (State::Settled, 1));
+    }
+
+    /// What an operator is told of answers that broke off must not come from a buyer who asks in vain.
+    #[tokio::test]
+    async fn repeats_of_a_call_that_is_not_made_again_count_for_nothing() {
+        let (shop, route) = (Shop::open().await, route("/weather", SettleTiming::Before));
+        let payment = shop.pay(offer_of(&route), 1);
+        let Pass::Settled(settled) = shop.admit(&route, &Method::POST, &payment).await.unwrap() else {
+            panic!("not settled first")
+        };
+        let id = settled.presented.id.clone();
+        drop(settled);
+        for _ in 0..3 {
+            let again = shop.admit(&route, &Method::POST, &payment).await;
+            assert!(matches!(again, Err(Denial::Spent(..))), "{again:?}");
+        }
+        assert_eq!(shop.store.record(&id).await.unwrap().unwrap().asked, 1);
     }
 }
