@@ -6,21 +6,43 @@ import net from "node:net";
 const LOWEST = 12_000;
 const HIGHEST = 30_000;
 
+// Test files run at the same time, each in a process of its own. Each has a slice of the range to itself: it listens
+// on the slice's first port for as long as it lives, so no other process finds a port of it free.
+const SLICE = 500;
+const slice = claimSlice();
 const given = new Set();
 
 export async function freePort() {
+  const first = (await slice) + 1;
   for (;;) {
-    const port = LOWEST + Math.floor(Math.random() * (HIGHEST - LOWEST));
-    if (given.has(port) || !(await canBind(port))) continue;
+    if (given.size === SLICE - 1) given.clear();
+    const port = first + Math.floor(Math.random() * (SLICE - 1));
+    if (given.has(port)) continue;
     given.add(port);
-    return port;
+    if (await canBind(port)) return port;
   }
 }
 
-function canBind(port) {
+async function claimSlice() {
+  for (;;) {
+    const first = LOWEST + SLICE * Math.floor(Math.random() * ((HIGHEST - LOWEST) / SLICE));
+    const lock = await listenOn(first);
+    if (!lock) continue;
+    lock.unref();
+    return first;
+  }
+}
+
+async function canBind(port) {
+  const probe = await listenOn(port);
+  if (probe) await new Promise(resolve => probe.close(resolve));
+  return probe !== undefined;
+}
+
+function listenOn(port) {
   return new Promise(resolve => {
-    const probe = net.createServer();
-    probe.once("error", () => resolve(false));
-    probe.listen(port, "127.0.0.1", () => probe.close(() => resolve(true)));
+    const server = net.createServer();
+    server.once("error", () => resolve(undefined));
+    server.listen(port, "127.0.0.1", () => resolve(server));
   });
 }
