@@ -16,12 +16,18 @@ const DRAIN_BYTES_MAX: usize = 64 * 1024;
 /// The longest wait for it: an answer is worth more than a connection.
 const DRAIN_WAIT_MAX: Duration = Duration::from_secs(1);
 
-const JSON: HeaderValue = HeaderValue::from_static("application/json");
-const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
-
 /// The most that an endpoint of ours is told, and the longest wait for it.
 const BODY_BYTES_MAX: usize = 16 * 1024;
 const BODY_WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// What all answers of ours have: they are JSON, for nobody else, and readable from any origin.
+static OURS: [(HeaderName, HeaderValue); 5] = [
+    (CONTENT_TYPE, HeaderValue::from_static("application/json")),
+    (CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    (VARY, CREDENTIALS),
+    (ACCESS_CONTROL_ALLOW_ORIGIN, ANY_ORIGIN),
+    (ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED),
+];
 
 /// Status, headers and body. Its `Debug` form shows neither headers nor body: a buyer's key is in one.
 #[derive(Clone)]
@@ -29,8 +35,10 @@ pub(super) struct Answer {
     pub(super) status: StatusCode,
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
     pub(super) body: Bytes,
-    /// Whether the gateway made it up: then it is JSON, for nobody else, and readable from any origin.
+    /// Whether the gateway made it up, and not an upstream.
     pub(super) is_ours: bool,
+    /// Whether the connection serves no other request after it.
+    pub(super) is_last: bool,
 }
 
 impl std::fmt::Debug for Answer {
@@ -41,7 +49,7 @@ impl std::fmt::Debug for Answer {
 
 impl Answer {
     pub(super) fn json(status: StatusCode, body: impl Into<Bytes>) -> Self {
-        Self { status, headers: Vec::new(), body: body.into(), is_ours: true }
+        Self { status, headers: Vec::new(), body: body.into(), is_ours: true, is_last: false }
     }
 
     pub(super) fn with(mut self, name: &'static str, value: impl TryInto<HeaderValue>) -> Self {
@@ -59,41 +67,42 @@ impl Answer {
         self
     }
 
+    /// The same as the last one on its connection.
+    pub(super) fn last(self) -> Self {
+        Self { is_last: true, ..self }
+    }
+
     /// Its header, complete.
     pub(super) fn head(&self) -> ResponseHeader {
         let mut head = http::Response::new(()).into_parts().0;
         head.status = self.status;
-        let headers = &mut head.headers;
-        headers.reserve(self.headers.len() + 8);
         if !self.is_bodiless() {
-            headers.insert(CONTENT_LENGTH, HeaderValue::from(self.body.len()));
+            head.headers.insert(CONTENT_LENGTH, HeaderValue::from(self.body.len()));
         }
-        if self.is_ours {
-            if !self.is_bodiless() {
-                headers.insert(CONTENT_TYPE, JSON);
-            }
-            headers.insert(CACHE_CONTROL, NO_STORE);
-            headers.insert(VARY, CREDENTIALS);
-            headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, ANY_ORIGIN);
-            headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
-        }
-        for (name, value) in &self.headers {
-            match self.is_ours {
-                true => drop(headers.insert(name, value.clone())),
-                // An upstream may have set one name several times.
-                false => drop(headers.append(name, value.clone())),
-            }
+        for (name, value) in self.fields() {
+            // An upstream may have set one name several times.
+            head.headers.append(name, value.clone());
         }
         head.into()
     }
 
-    fn is_bodiless(&self) -> bool {
+    /// Its headers but those that frame it: what all of ours have, unless it has its own.
+    pub(super) fn fields(&self) -> impl Iterator<Item = &(HeaderName, HeaderValue)> {
+        let ours = if self.is_ours { OURS.as_slice() } else { &[] };
+        let is_left_out = |name: &HeaderName| {
+            self.headers.iter().any(|(own, _)| own == name) || (*name == CONTENT_TYPE && self.is_bodiless())
+        };
+        ours.iter().filter(move |(name, _)| !is_left_out(name)).chain(&self.headers)
+    }
+
+    /// Whether answers of this status have no body, whatever was asked.
+    pub(super) fn is_bodiless(&self) -> bool {
         matches!(self.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
     }
 
-    /// Writes it. `reusable` says whether the connection may serve another request afterwards.
-    pub(super) async fn write(self, session: &mut Session, reusable: bool) -> pingora::Result<()> {
-        let keep = reusable && drain(session).await;
+    /// Writes it the framework's way.
+    pub(super) async fn write(self, session: &mut Session) -> pingora::Result<()> {
+        let keep = !self.is_last && drain(session).await;
         if !keep {
             session.set_keepalive(None);
         }
@@ -155,7 +164,7 @@ mod tests {
     fn a_sold_key_is_not_printed() {
         let headers = vec![(CONTENT_TYPE, HeaderValue::from_static("mark-of-a-header"))];
         let body = Bytes::from_static(b"{\"apiKey\":\"tg_live_1\"}");
-        let printed = format!("{:?}", Answer { status: StatusCode::OK, headers, body, is_ours: true });
+        let printed = format!("{:?}", Answer { headers, ..Answer::json(StatusCode::OK, body) });
         assert_eq!(printed, "Answer { status: 200, .. }");
     }
 }

@@ -19,6 +19,8 @@ pub(super) struct Beginning {
     pub(super) pays: bool,
     /// Whether the whole head is there, and announces no body but a small one: then it is only asked and answered.
     pub(super) is_plain: bool,
+    /// Whether it is here in whole, and nothing behind it.
+    pub(super) is_alone: bool,
 }
 
 impl Beginning {
@@ -26,9 +28,10 @@ impl Beginning {
     pub(super) fn of(head: &[u8], key_headers: &[HeaderName]) -> Self {
         // The framework answers those who want a tunnel, and knows what stands before a request.
         let may_be_plain = !head.starts_with(b"CONNECT") && !head.starts_with(b"\r") && !head.starts_with(b"\n");
-        let (mut pays, mut is_plain, mut ends) = (false, may_be_plain, false);
-        for line in lines(head) {
+        let (mut pays, mut is_plain, mut ends, mut is_alone) = (false, may_be_plain, false, false);
+        for (line, behind) in lines(head) {
             ends |= is_end(line);
+            is_alone = is_end(line) && behind.is_empty();
             pays |= PAYMENTS.into_iter().any(|payment| is(line, payment));
             is_plain &= !is(line, "transfer-encoding") && !is(line, "expect") && !is_large(line);
         }
@@ -36,12 +39,13 @@ impl Beginning {
             let names = CREDENTIALS.into_iter().chain(key_headers.iter().map(HeaderName::as_str));
             names.into_iter().any(|name| is(line, name))
         };
-        Self { pays: pays && !lines(head).any(opens), is_plain: is_plain && ends }
+        let opens_otherwise = pays && lines(head).any(|(line, _)| opens(line));
+        Self { pays: pays && !opens_otherwise, is_plain: is_plain && ends, is_alone }
     }
 }
 
-/// The lines behind the first, with the empty one that ends the head, if it is here. The rest is the body.
-fn lines(head: &[u8]) -> impl Iterator<Item = &[u8]> {
+/// The lines behind the first, with the empty one that ends the head, if it is here, and what stands behind each.
+fn lines(head: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     let mut rest = memchr::memchr(b'\n', head).and_then(|end| head.get(end.saturating_add(1)..));
     std::iter::from_fn(move || {
         let from = rest?;
@@ -51,7 +55,7 @@ fn lines(head: &[u8]) -> impl Iterator<Item = &[u8]> {
         };
         rest = behind.filter(|_| !is_end(line));
         // An end that is not there in whole is none yet.
-        Some(line).filter(|line| behind.is_some() || !is_end(line))
+        Some((line, behind.unwrap_or_default())).filter(|(line, _)| behind.is_some() || !is_end(line))
     })
 }
 
@@ -132,6 +136,25 @@ mod tests {
             ("", false),
         ] {
             assert_eq!(beginning(head).is_plain, is_plain, "{head:?}");
+        }
+    }
+
+    #[test]
+    fn a_head_is_alone_if_nothing_is_behind_it() {
+        for (head, is_alone) in [
+            ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", true),
+            ("GET / HTTP/1.1\nHost: a\n\n", true),
+            ("GET / HTTP/1.1\r\n\r\n", true),
+            ("GET / HTTP/1.1\r\nHost: a\r\n\r\n\r\n", false),
+            ("GET / HTTP/1.1\r\nHost: a\r\n\r\nG", false),
+            ("GET / HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\n\r\n", false),
+            ("POST / HTTP/1.1\r\nContent-Length: 4\r\n\r\n\r\n\r\n", false),
+            ("GET / HTTP/1.1\r\nHost: a\r\n\r", false),
+            ("GET / HTTP/1.1\r\nHost: a\r\n", false),
+            ("GET / HTTP/1.1", false),
+            ("", false),
+        ] {
+            assert_eq!(beginning(head).is_alone, is_alone, "{head:?}");
         }
     }
 }

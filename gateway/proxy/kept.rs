@@ -92,5 +92,5 @@ pub(super) fn replay(stored: StoredResponse, settled: &SettleResponse) -> Answer
         .into_iter()
         .filter_map(|(name, value)| Some((HeaderName::try_from(name).ok()?, HeaderValue::from_bytes(&value).ok()?)));
     let headers = headers.chain(receipt(settled)).chain([(REPLAYED, HeaderValue::from_static("true"))]).collect();
-    Answer { status: stored.status, headers, body: stored.body, is_ours: false }
+    Answer { status: stored.status, headers, body: stored.body, is_ours: false, is_last: false }
 }

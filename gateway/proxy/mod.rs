@@ -17,6 +17,7 @@ mod answer;
 mod apart;
 mod beginning;
 mod bounds;
+mod brief;
 mod client;
 mod context;
 mod credential;
@@ -131,8 +132,8 @@ impl ProxyHttp for Gateway {
     fn init_downstream_modules(&self, _: &mut HttpModules) {}
 
     async fn request_filter(&self, session: &mut Session, exchange: &mut Box<Exchange>) -> pingora::Result<bool> {
-        if self.answer(session, exchange).await? {
-            return Ok(true);
+        if let Some(answer) = self.answer(session, exchange).await {
+            return answer.write(session).await.map(|()| true);
         }
         let is_plain = forward::is_plain(session);
         if is_plain {
@@ -320,7 +321,7 @@ impl ProxyHttp for Gateway {
         let answer = if session.response_written().is_some() { None } else { self.failure(error, exchange) };
         let error_code = answer.as_ref().map_or(0, |answer| answer.status.as_u16());
         if let Some(answer) = answer
-            && let Err(error) = answer.write(session, false).await
+            && let Err(error) = answer.last().write(session).await
         {
             tracing::debug!(%error, "an error answer could not be written");
         }
@@ -339,14 +340,21 @@ impl ProxyHttp for Gateway {
     }
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, exchange: &mut Box<Exchange>) {
-        crash_point!("request.ending");
         let status = session.response_written().map_or(0, |response| response.status.as_u16());
         exchange.charge_abandoned(session, error);
-        self.metrics.request(exchange.outcome.unwrap_or(Outcome::UpstreamFailed));
-        // An answer that is here in whole is the buyer's, who may fetch it by the same payment. What was switched to has no
-        // end of its own: it is there once the upstream has said something.
+        // What was switched to has no end of its own: it is there once the upstream has said something.
         let has_spoken = status == 101 && session.body_bytes_sent() > 0;
-        let is_there = error.is_none() || has_spoken || exchange.kept.as_ref().is_some_and(Kept::is_whole);
+        self.end(exchange, status, error.is_none() || has_spoken);
+    }
+}
+
+impl Gateway {
+    /// The books of a request that has come to its end. `has_left` says whether its answer has left in whole.
+    fn end(&self, exchange: &mut Exchange, status: u16, has_left: bool) {
+        crash_point!("request.ending");
+        self.metrics.request(exchange.outcome.unwrap_or(Outcome::UpstreamFailed));
+        // An answer that is here in whole is the buyer's, who may fetch it by the same payment.
+        let is_there = has_left || exchange.kept.as_ref().is_some_and(Kept::is_whole);
         let delivered = exchange.earned && is_there;
         if let Some(payment) = exchange.payment.take() {
             let outcome = match (&exchange.denial, &payment.plan, &exchange.settled) {

@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use pingora::prelude::{Error, ErrorType};
-use pingora::proxy::Session;
 use serde_json::json;
 
+use super::answer::Answer;
 use super::wording::Wording;
 use super::{Exchange, Gateway};
 use crate::telemetry::{Metrics, Outcome};
@@ -20,17 +19,12 @@ pub fn watch_panics(metrics: Arc<Metrics>) {
 }
 
 impl Gateway {
-    /// Answers a request whose work has panicked: whatever it held is given back, and nothing goes upstream.
-    pub(super) async fn give_up(&self, session: &mut Session, exchange: &mut Exchange) -> pingora::Result<()> {
+    /// The answer to a request whose work has panicked: whatever it held is given back, and nothing goes upstream.
+    pub(super) fn give_up(&self, exchange: &mut Exchange) -> Answer {
         exchange.pass = None;
         exchange.outcome = Some(Outcome::Unavailable);
-        session.set_keepalive(None);
-        if session.response_written().is_some() {
-            return Error::e_explain(ErrorType::InternalError, "the gateway failed within an answer");
-        }
         let market = Arc::clone(&self.live.load().market);
         let details = json!({ "reason": "internal_error" });
-        let answer = Wording::new(&market, &self.server).problem(500, "internal_error", "The gateway failed.", details);
-        answer.write(session, false).await
+        Wording::new(&market, &self.server).problem(500, "internal_error", "The gateway failed.", details).last()
     }
 }

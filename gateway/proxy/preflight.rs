@@ -12,7 +12,7 @@ pub(super) fn preflight(head: &RequestHeader) -> Answer {
                         Access-Control-Expose-Headers, SIGN-IN-WITH-X";
     let wanted = head.headers.get(ACCESS_CONTROL_REQUEST_HEADERS).and_then(|wanted| wanted.to_str().ok());
     let allowed = wanted.map_or(OURS.to_owned(), |wanted| format!("{OURS}, {wanted}"));
-    Answer { status: StatusCode::NO_CONTENT, headers: Vec::new(), body: Bytes::new(), is_ours: true }
+    Answer::json(StatusCode::NO_CONTENT, Bytes::new())
         .with("Access-Control-Allow-Methods", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
         .with("Access-Control-Allow-Headers", allowed)
         .with("Access-Control-Max-Age", "600")

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use pingora::proxy::Session;
 use serde_json::json;
 
+use super::answer::Answer;
 use super::client::Client;
 use super::facts::{Facts, check_lost};
 use super::preflight::preflight;
@@ -16,7 +17,7 @@ use crate::telemetry::Outcome;
 
 impl Gateway {
     /// Answers a request, or lets it go upstream with a pass.
-    pub(super) async fn receive(&self, session: &mut Session, exchange: &mut Exchange) -> pingora::Result<bool> {
+    pub(super) async fn receive(&self, session: &mut Session, exchange: &mut Exchange) -> Option<Answer> {
         let snapshot = self.live.load_full();
         let market = Arc::clone(&snapshot.market);
         exchange.snapshot = Some(Arc::clone(&snapshot));
@@ -26,7 +27,7 @@ impl Gateway {
             exchange.outcome = Some(Outcome::Refused);
             let details = json!({ "reason": "shutting_down" });
             let answer = wording().problem(503, "shutting_down", "The gateway is being stopped.", details);
-            return answer.with("Retry-After", "1").write(session, false).await.map(|()| true);
+            return Some(answer.with("Retry-After", "1").last());
         }
         let client = Client::of(session, &snapshot.trusted_proxies);
         let head = session.req_header();
@@ -35,12 +36,13 @@ impl Gateway {
             Ok(facts) => facts,
             Err(bad) => {
                 exchange.outcome = Some(Outcome::Refused);
-                return wording().bad_request(bad).write(session, bad.leaves_connection()).await.map(|()| true);
+                let answer = wording().bad_request(bad);
+                return Some(if bad.leaves_connection() { answer } else { answer.last() });
             }
         };
         if let Some(answer) = bounds::too_large(session, &snapshot, wording) {
             exchange.outcome = Some(Outcome::Refused);
-            return answer.write(session, true).await.map(|()| true);
+            return Some(answer);
         }
         if snapshot.key_query.is_some() {
             query_key::hide(session, &facts);
@@ -59,13 +61,10 @@ impl Gateway {
             Found::Route(route) => self.admit(&market, route, &facts, exchange).await,
         };
         exchange.facts = Some(facts);
-        match answer {
-            Some(answer) => answer.write(session, true).await.map(|()| true),
-            None => {
-                // An interim answer would go out before the settlement does.
-                session.set_ignore_info_resp(exchange.is_metered());
-                Ok(false)
-            }
+        if answer.is_none() {
+            // An interim answer would go out before the settlement does.
+            session.set_ignore_info_resp(exchange.is_metered());
         }
+        answer
     }
 }

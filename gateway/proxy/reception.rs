@@ -174,10 +174,11 @@ async fn begin(
         keep_alive(&mut session, request.earlier);
         return proxy.process_new_http(session, shutdown).await;
     }
+    let is_alone = request.beginning.is_alone;
     let mut session = Session::new_h1(request.stream);
     keep_alive(&mut session, request.earlier);
     // In a box, so that a connection that rests has no room for it.
-    Box::pin(gateway.serve_plain(session, shutdown)).await
+    Box::pin(gateway.serve_plain(session, is_alone, shutdown)).await
 }
 
 /// Whether the connection is kept for another request. How long, the line decides.

@@ -11,15 +11,22 @@ use pingora::prelude::ErrorType;
 use pingora::proxy::{ProxyHttp as _, Session};
 use pingora::server::ShutdownWatch;
 
-use super::Gateway;
+use super::answer::Answer;
 use super::exchange::Exchange;
+use super::{Gateway, brief};
 
 /// Whose lines are looked through.
 const FRAMEWORK: &str = "pingora_proxy";
 
 impl Gateway {
-    /// Serves a request. None if the connection is not to be used again.
-    pub(super) async fn serve_plain(&self, mut session: Session, shutdown: &ShutdownWatch) -> Option<ReusedHttpStream> {
+    /// Serves a request; `is_alone` says whether nothing has come behind its head. None if the connection is not to be
+    /// used again.
+    pub(super) async fn serve_plain(
+        &self,
+        mut session: Session,
+        is_alone: bool,
+        shutdown: &ShutdownWatch,
+    ) -> Option<ReusedHttpStream> {
         if !hears(&mut session).await {
             return None;
         }
@@ -27,7 +34,14 @@ impl Gateway {
             session.set_keepalive(None);
         }
         let mut exchange = Box::<Exchange>::default();
-        let error = self.respond(&mut session, &mut exchange).await.err();
+        let answer = self.answer(&mut session, &mut exchange).await;
+        if let Some(answer) = &answer
+            && is_alone
+            && brief::may_be(answer, &mut session)
+        {
+            return self.say(answer, session, &mut exchange).await;
+        }
+        let error = self.respond(&mut session, answer, &mut exchange).await.err();
         if let Some(error) = &error {
             let status = self.fail_to_proxy(&mut session, error, &mut exchange).await.error_code;
             if !self.suppress_error_log(&session, &exchange, error) {
@@ -45,20 +59,22 @@ impl Gateway {
         Some(ReusedHttpStream::from_reusable_stream(finished, settings))
     }
 
-    /// Answers a request, or lets it go upstream with a pass.
-    pub(super) async fn answer(&self, session: &mut Session, exchange: &mut Box<Exchange>) -> pingora::Result<bool> {
+    /// The answer to a request. None if it goes upstream, with a pass.
+    pub(super) async fn answer(&self, session: &mut Session, exchange: &mut Box<Exchange>) -> Option<Answer> {
         exchange.begin_turn(session);
         let receiving = AssertUnwindSafe(Box::pin(self.receive(session, exchange)));
-        match receiving.catch_unwind().await {
-            Ok(received) => received,
-            Err(_) => self.give_up(session, exchange).await.map(|()| true),
-        }
+        receiving.catch_unwind().await.unwrap_or_else(|_| Some(self.give_up(exchange)))
     }
 
-    async fn respond(&self, session: &mut Session, exchange: &mut Box<Exchange>) -> pingora::Result<()> {
-        match self.answer(session, exchange).await? {
-            true => Ok(()),
-            false => Box::pin(self.forward(session, exchange)).await,
+    async fn respond(
+        &self,
+        session: &mut Session,
+        answer: Option<Answer>,
+        exchange: &mut Box<Exchange>,
+    ) -> pingora::Result<()> {
+        match answer {
+            Some(answer) => Box::pin(answer.write(session)).await,
+            None => Box::pin(self.forward(session, exchange)).await,
         }
     }
 }
