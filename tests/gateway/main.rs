@@ -8,6 +8,7 @@
 
 mod support;
 
+mod brief;
 mod broken_off;
 mod commands;
 mod connections;
