@@ -1,5 +1,6 @@
 //! The time, as an argument.
 
+use std::cell::RefCell;
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -64,10 +65,23 @@ pub fn from_unix_millis(millis: i64) -> SystemTime {
 
 /// ISO 8601 in UTC with three decimals and `Z`, as buyers see times: `2026-04-25T12:00:00.000Z`.
 pub fn iso_millis(time: SystemTime) -> String {
-    match jiff::Timestamp::try_from(time) {
-        Ok(timestamp) => format!("{timestamp:.3}"),
-        Err(_) => "9999-12-31T23:59:59.999Z".to_owned(),
+    thread_local! {
+        /// The second that was written last, and its text: most times that are written are of the same one.
+        static LAST: RefCell<(u64, String)> = const { RefCell::new((u64::MAX, String::new())) };
     }
+    LAST.with_borrow_mut(|(last, text)| {
+        let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+        if *last != since.as_secs() {
+            let Ok(second) = jiff::Timestamp::try_from(UNIX_EPOCH + Duration::from_secs(since.as_secs())) else {
+                return "9999-12-31T23:59:59.999Z".to_owned();
+            };
+            (*last, *text) = (since.as_secs(), format!("{second:.0}"));
+        }
+        // With a leading one, so that there are always three behind it.
+        let mut digits = itoa::Buffer::new();
+        let millis = digits.format(1000 + since.subsec_millis()).get(1..).unwrap_or_default();
+        [text.trim_end_matches('Z'), ".", millis, "Z"].concat()
+    })
 }
 
 /// A day in UTC.
@@ -131,6 +145,8 @@ mod tests {
     fn times_have_three_decimals() {
         assert_eq!(iso_millis(UNIX_EPOCH + Duration::from_secs(1_777_118_400)), "2026-04-25T12:00:00.000Z");
         assert_eq!(iso_millis(UNIX_EPOCH + Duration::from_millis(1)), "1970-01-01T00:00:00.001Z");
+        assert_eq!(iso_millis(UNIX_EPOCH + Duration::from_micros(1_777_118_400_123_999)), "2026-04-25T12:00:00.123Z");
         assert_eq!(iso_millis(from_unix_millis(i64::MAX)), "9999-12-31T23:59:59.999Z");
+        assert_eq!(iso_millis(UNIX_EPOCH), "1970-01-01T00:00:00.000Z");
     }
 }

@@ -163,7 +163,7 @@ fn purchase_header_with(table: &PriceTable, plan: &PlanOffer, hints: &Hints) -> 
     let (shortfall, timestamp) = (&Shortfall::MissingCredentials, "2026-01-01T00:00:00.000Z");
     let offer = &plan.offer;
     let request = Unserved { resource: &offer.resource, shortfall, plans: false, table, hints, now: 0, timestamp };
-    Challenge::of_offer(offer, request, &QuoteMint::new(&[1; 32]), [2; 8]).header.unwrap()
+    Challenge::of_offer(offer, request, &QuoteMint::new(&[1; 32]), [2; 8]).header.unwrap().to_str().unwrap().to_owned()
 }
 
 /// Many proxies drop headers above 4 KiB.

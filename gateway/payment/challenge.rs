@@ -3,6 +3,8 @@
 //! Version 2 reads the header, version 1 the body; the carriers do not overlap, so both are sent. The texts are put
 //! together from parts that the terms hold ready, since this is the answer that strangers ask for most.
 
+use http::HeaderValue;
+
 use super::plan_list::plan_names_json;
 use super::quote::MEMBER;
 use super::{Hints, QuoteMint, Refused, identifier, siwx};
@@ -13,7 +15,7 @@ use crate::x402::codec;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Challenge {
     /// The value of `PAYMENT-REQUIRED`: none if there is nothing that a payment for this request would buy.
-    pub header: Option<String>,
+    pub header: Option<HeaderValue>,
     /// The JSON body.
     pub body: String,
 }
@@ -120,7 +122,7 @@ impl Challenge {
             push_v1(&mut v1, offer, terms, &resource);
         }
         v1.push_str(if v1.is_empty() { "{" } else { "]," });
-        let header = (!offer.terms.is_empty()).then(|| codec::encode_bytes(v2.as_bytes()));
+        let header = (!offer.terms.is_empty()).then(|| codec::encode_json(&v2));
         Self { header, body: finish(v1, &resource, &hint(Some(offer), request), request) }
     }
 

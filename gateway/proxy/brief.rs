@@ -6,6 +6,7 @@
 use bytes::BufMut as _;
 use http::{Method, StatusCode};
 use pingora::apps::{HttpPersistentSettings, ReusedHttpStream};
+use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::date::get_cached_date;
 use pingora::proxy::Session;
@@ -23,20 +24,30 @@ pub(super) fn may_be(answer: &Answer, session: &mut Session) -> bool {
     answer.is_ours && !answer.is_last && session.get_keepalive().is_some() && session.is_body_empty()
 }
 
-impl Gateway {
-    /// Says it, to the request's end. None if the connection is not to be used again.
-    pub(super) async fn say(
-        &self,
-        answer: &Answer,
-        session: Session,
-        exchange: &mut Exchange,
-    ) -> Option<ReusedHttpStream> {
+/// Such an answer, and its connection.
+pub(super) struct Brief {
+    status: StatusCode,
+    wire: Vec<u8>,
+    stream: Stream,
+    settings: HttpPersistentSettings,
+}
+
+impl Brief {
+    /// None but on a connection of HTTP/1.
+    pub(super) fn of(answer: &Answer, session: Session) -> Option<Self> {
         let settings = HttpPersistentSettings::for_session(&session);
         let wire = answer.to_wire(session.req_header().method != Method::HEAD);
         let ServerSession::H1(session) = *session.downstream_session else { return None };
-        let mut stream = session.into_inner();
+        Some(Self { status: answer.status, wire, stream: session.into_inner(), settings })
+    }
+}
+
+impl Gateway {
+    /// Says it, to the request's end. None if the connection is not to be used again.
+    pub(super) async fn say(&self, brief: Brief, exchange: &mut Exchange) -> Option<ReusedHttpStream> {
+        let Brief { status, wire, mut stream, settings } = brief;
         let written = stream.write_all(&wire).await;
-        self.end(exchange, answer.status.as_u16(), written.is_ok());
+        self.end(exchange, status.as_u16(), written.is_ok());
         written.ok()?;
         stream.flush().await.ok()?;
         Some(ReusedHttpStream::new(stream, Some(settings)))

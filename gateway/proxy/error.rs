@@ -3,7 +3,7 @@
 //! Unknown is 5xx, never 402: a 402 makes a correct client sign and pay a second time.
 
 use http::StatusCode;
-use http::header::{HeaderName, HeaderValue};
+use http::header::HeaderName;
 use serde_json::{Value, json};
 
 use super::answer::Answer;
@@ -122,8 +122,8 @@ impl Wording<'_> {
             None => Challenge::of_plans(request),
         };
         let answer = Answer::json(StatusCode::PAYMENT_REQUIRED, challenge.body);
-        // One text of a thousand bytes under both names; base64 is always a header's value.
-        match challenge.header.and_then(|header| HeaderValue::try_from(header).ok()) {
+        // One text of a thousand bytes under both names.
+        match challenge.header {
             None => answer,
             Some(value) => answer.with_all(REQUIRED.map(|name| (name, value.clone()))),
         }

@@ -11,9 +11,10 @@ use pingora::prelude::ErrorType;
 use pingora::proxy::{ProxyHttp as _, Session};
 use pingora::server::ShutdownWatch;
 
+use super::Gateway;
 use super::answer::Answer;
+use super::brief::{self, Brief};
 use super::exchange::Exchange;
-use super::{Gateway, brief};
 
 /// Whose lines are looked through.
 const FRAMEWORK: &str = "pingora_proxy";
@@ -35,13 +36,27 @@ impl Gateway {
         }
         let mut exchange = Box::<Exchange>::default();
         let answer = self.answer(&mut session, &mut exchange).await;
-        if let Some(answer) = &answer
-            && is_alone
-            && brief::may_be(answer, &mut session)
-        {
-            return self.say(answer, session, &mut exchange).await;
+        match answer {
+            Some(answer) if is_alone && brief::may_be(&answer, &mut session) => {
+                self.say(Brief::of(&answer, session)?, &mut exchange).await
+            }
+            // Larger than all the rest.
+            answer => Box::pin(self.respond(session, answer, exchange)).await,
         }
-        let error = self.respond(&mut session, answer, &mut exchange).await.err();
+    }
+
+    /// Answers, or goes upstream, the way that all can go.
+    async fn respond(
+        &self,
+        mut session: Session,
+        answer: Option<Answer>,
+        mut exchange: Box<Exchange>,
+    ) -> Option<ReusedHttpStream> {
+        let responded = match answer {
+            Some(answer) => answer.write(&mut session).await,
+            None => Box::pin(self.forward(&mut session, &mut exchange)).await,
+        };
+        let error = responded.err();
         if let Some(error) = &error {
             let status = self.fail_to_proxy(&mut session, error, &mut exchange).await.error_code;
             if !self.suppress_error_log(&session, &exchange, error) {
@@ -64,18 +79,6 @@ impl Gateway {
         exchange.begin_turn(session);
         let receiving = AssertUnwindSafe(Box::pin(self.receive(session, exchange)));
         receiving.catch_unwind().await.unwrap_or_else(|_| Some(self.give_up(exchange)))
-    }
-
-    async fn respond(
-        &self,
-        session: &mut Session,
-        answer: Option<Answer>,
-        exchange: &mut Box<Exchange>,
-    ) -> pingora::Result<()> {
-        match answer {
-            Some(answer) => Box::pin(answer.write(session)).await,
-            None => Box::pin(self.forward(session, exchange)).await,
-        }
     }
 }
 

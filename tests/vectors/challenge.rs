@@ -45,6 +45,7 @@ fn the_v2_challenge_is_the_references_but_for_the_quote() {
 #[test]
 fn the_header_is_standard_base64_with_padding_as_the_references() {
     let header = challenge(&Shortfall::MissingCredentials).header.unwrap();
+    let header = header.to_str().unwrap();
     assert_eq!(header.len() % 4, 0);
     let data = header.trim_end_matches('=');
     assert!(header.len() - data.len() <= 2, "{header}");
