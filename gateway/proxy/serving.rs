@@ -8,6 +8,7 @@ use std::panic::AssertUnwindSafe;
 use futures_util::FutureExt as _;
 use pingora::apps::{HttpPersistentSettings, ReusedHttpStream};
 use pingora::prelude::ErrorType;
+use pingora::protocols::http::ServerSession;
 use pingora::proxy::{ProxyHttp as _, Session};
 use pingora::server::ShutdownWatch;
 
@@ -36,24 +37,12 @@ impl Gateway {
         }
         let mut exchange = Box::<Exchange>::default();
         let answer = self.answer(&mut session, &mut exchange).await;
-        match answer {
-            Some(answer) if is_alone && brief::may_be(&answer, &mut session) => {
-                self.say(Brief::of(&answer, session)?, &mut exchange).await
-            }
-            // Larger than all the rest.
-            answer => Box::pin(self.respond(session, answer, exchange)).await,
-        }
-    }
-
-    /// Answers, or goes upstream, the way that all can go.
-    async fn respond(
-        &self,
-        mut session: Session,
-        answer: Option<Answer>,
-        mut exchange: Box<Exchange>,
-    ) -> Option<ReusedHttpStream> {
         let responded = match answer {
-            Some(answer) => answer.write(&mut session).await,
+            Some(answer) if is_alone && brief::may_be(&answer, &mut session) => {
+                return self.say(Brief::of(&answer, session)?, &mut exchange).await;
+            }
+            // What is large, and not there for all, has a box of its own.
+            Some(answer) => Box::pin(answer.write(&mut session)).await,
             None => Box::pin(self.forward(&mut session, &mut exchange)).await,
         };
         let error = responded.err();
@@ -70,7 +59,10 @@ impl Gateway {
             return None;
         }
         let settings = HttpPersistentSettings::for_session(&session);
-        let finished = session.downstream_session.finish().await.ok().flatten()?;
+        // The framework's own `finish` does the same, and moves the session once more.
+        let ServerSession::H1(mut session) = *session.downstream_session else { return None };
+        session.finish_body().await.ok()?;
+        let finished = session.reuse().await.ok().flatten()?;
         Some(ReusedHttpStream::from_reusable_stream(finished, settings))
     }
 
