@@ -9,7 +9,8 @@
 //! | `fail_to_proxy` | the answer in place of an upstream's that may not leave, or that never came |
 //! | `logging` | delivered or not; the payment's event |
 //!
-//! They are called by the framework, or, for most requests of HTTP/1, in the same order by `serving`.
+//! They are called by the framework, or, for most requests of HTTP/1, in the same order by `serving`; our own answers to
+//! those leave by `brief`.
 
 mod abandoned;
 mod admission;
