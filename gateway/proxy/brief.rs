@@ -46,11 +46,9 @@ impl Gateway {
     /// Says it, to the request's end. None if the connection is not to be used again.
     pub(super) async fn say(&self, brief: Brief, exchange: &mut Exchange) -> Option<ReusedHttpStream> {
         let Brief { status, wire, mut stream, settings } = brief;
-        let written = stream.write_all(&wire).await;
-        self.end(exchange, status.as_u16(), written.is_ok());
-        written.ok()?;
-        stream.flush().await.ok()?;
-        Some(ReusedHttpStream::new(stream, Some(settings)))
+        let has_left = stream.write_all(&wire).await.is_ok() && stream.flush().await.is_ok();
+        self.end(exchange, status.as_u16(), has_left);
+        has_left.then(|| ReusedHttpStream::new(stream, Some(settings)))
     }
 }
 
