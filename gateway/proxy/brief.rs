@@ -47,7 +47,7 @@ impl Gateway {
     pub(super) async fn say(&self, brief: Brief, exchange: &mut Exchange) -> Option<ReusedHttpStream> {
         let Brief { status, wire, mut stream, settings } = brief;
         let has_left = stream.write_all(&wire).await.is_ok() && stream.flush().await.is_ok();
-        self.end(exchange, status.as_u16(), has_left);
+        self.book(exchange, status.as_u16(), has_left);
         has_left.then(|| ReusedHttpStream::new(stream, Some(settings)))
     }
 }

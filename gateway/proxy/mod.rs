@@ -17,6 +17,7 @@ mod admission;
 mod answer;
 mod apart;
 mod beginning;
+mod booking;
 mod bounds;
 mod brief;
 mod client;
@@ -77,13 +78,12 @@ pub use panics::watch_panics;
 pub use reception::{Entrance, Reception};
 pub use upstream::Upstream;
 
-use self::kept::Kept;
 use self::meter::UNPAID;
 use self::withheld::WITHHELD;
 use crate::config::{ConnectionsConfig, Secret, TrustedProxies};
 use crate::crash::crash_point;
 use crate::payment::{Chargeable, chargeable};
-use crate::resource_server::{Denial, Market, Pass, ResourceServer};
+use crate::resource_server::{Market, Pass, ResourceServer};
 use crate::telemetry::{Metrics, Outcome};
 
 /// What a request is served by; a reload makes a new one.
@@ -345,40 +345,6 @@ impl ProxyHttp for Gateway {
         exchange.charge_abandoned(session, error);
         // What was switched to has no end of its own: it is there once the upstream has said something.
         let has_spoken = status == 101 && session.body_bytes_sent() > 0;
-        self.end(exchange, status, error.is_none() || has_spoken);
-    }
-}
-
-impl Gateway {
-    /// The books of a request that has come to its end. `has_left` says whether its answer has left in whole.
-    fn end(&self, exchange: &mut Exchange, status: u16, has_left: bool) {
-        crash_point!("request.ending");
-        self.metrics.request(exchange.outcome.unwrap_or(Outcome::UpstreamFailed));
-        // An answer that is here in whole is the buyer's, who may fetch it by the same payment.
-        let is_there = has_left || exchange.kept.as_ref().is_some_and(Kept::is_whole);
-        let delivered = exchange.earned && is_there;
-        if let Some(payment) = exchange.payment.take() {
-            let outcome = match (&exchange.denial, &payment.plan, &exchange.settled) {
-                (Some(denial), ..) => denial.as_str(),
-                (None, Some((.., false)), _) => "settled",
-                (None, Some((.., true)), _) => "repeated",
-                (None, None, Some(_)) if delivered => "settled",
-                (None, None, Some(_)) => "settled_undelivered",
-                (None, None, None) => "not_charged",
-            };
-            self.metrics.payment(outcome);
-            let (route, reason) = (exchange.route.clone(), exchange::reason(exchange.denial.as_ref()));
-            self.server.aside(move || payment.event(route.as_deref(), outcome, &reason, status));
-        }
-        let kept = exchange.kept.take().filter(|kept| delivered || kept.is_whole());
-        let response = kept.map(|kept| kept.finish(self.server.clock().now() + exchange.replay_ttl()));
-        match (exchange.settled.take().filter(|_| exchange.earned), &exchange.denial, response) {
-            (Some(settled), _, response) if delivered => self.server.deliver(*settled, response),
-            (Some(settled), ..) if exchange.is_safe() => self.server.broke_off(*settled),
-            (None, Some(Denial::Unresolved(id)), Some(response)) => {
-                self.server.keep(id.clone(), exchange.claim.take(), response);
-            }
-            _ => {}
-        }
+        self.book(exchange, status, error.is_none() || has_spoken);
     }
 }

@@ -16,7 +16,7 @@ use crate::pricing::{Found, Unlisted};
 use crate::telemetry::Outcome;
 
 impl Gateway {
-    /// Answers a request, or lets it go upstream with a pass.
+    /// The answer to a request whose head is here. None if it goes upstream, with a pass.
     pub(super) async fn receive(&self, session: &mut Session, exchange: &mut Exchange) -> Option<Answer> {
         let snapshot = self.live.load_full();
         let market = Arc::clone(&snapshot.market);

@@ -1,0 +1,43 @@
+//! What is put down of a request when it has come to its end: how it ended, what became of its payment, and the answer
+//! that was paid for.
+
+use super::Gateway;
+use super::exchange::{Exchange, reason};
+use super::kept::Kept;
+use crate::crash::crash_point;
+use crate::resource_server::Denial;
+use crate::telemetry::Outcome;
+
+impl Gateway {
+    /// Books a request that has come to its end; `has_left` says whether its answer has left in whole.
+    pub(super) fn book(&self, exchange: &mut Exchange, status: u16, has_left: bool) {
+        crash_point!("request.ending");
+        self.metrics.request(exchange.outcome.unwrap_or(Outcome::UpstreamFailed));
+        // An answer that is here in whole is the buyer's, who may fetch it by the same payment.
+        let is_there = has_left || exchange.kept.as_ref().is_some_and(Kept::is_whole);
+        let delivered = exchange.earned && is_there;
+        if let Some(payment) = exchange.payment.take() {
+            let outcome = match (&exchange.denial, &payment.plan, &exchange.settled) {
+                (Some(denial), ..) => denial.as_str(),
+                (None, Some((.., false)), _) => "settled",
+                (None, Some((.., true)), _) => "repeated",
+                (None, None, Some(_)) if delivered => "settled",
+                (None, None, Some(_)) => "settled_undelivered",
+                (None, None, None) => "not_charged",
+            };
+            self.metrics.payment(outcome);
+            let (route, reason) = (exchange.route.clone(), reason(exchange.denial.as_ref()));
+            self.server.aside(move || payment.event(route.as_deref(), outcome, &reason, status));
+        }
+        let kept = exchange.kept.take().filter(|kept| delivered || kept.is_whole());
+        let response = kept.map(|kept| kept.finish(self.server.clock().now() + exchange.replay_ttl()));
+        match (exchange.settled.take().filter(|_| exchange.earned), &exchange.denial, response) {
+            (Some(settled), _, response) if delivered => self.server.deliver(*settled, response),
+            (Some(settled), ..) if exchange.is_safe() => self.server.broke_off(*settled),
+            (None, Some(Denial::Unresolved(id)), Some(response)) => {
+                self.server.keep(id.clone(), exchange.claim.take(), response);
+            }
+            _ => {}
+        }
+    }
+}
