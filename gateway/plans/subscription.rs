@@ -18,7 +18,7 @@ pub struct Subscription {
     /// Who paid, as shown to the buyer.
     pub payer: Arc<str>,
     /// The plan as it was sold.
-    pub plan: Plan,
+    pub plan: Arc<Plan>,
     /// From this moment on it opens nothing.
     pub expires_at: SystemTime,
     /// What the key that was sold with it begins with.

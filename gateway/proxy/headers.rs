@@ -176,9 +176,10 @@ pub(super) fn to_upstream(
             if &*reservation.grant().credential == TOKEN {
                 headers.remove(AUTHORIZATION);
             }
-            let labels = reservation.account().labels();
-            headers.insert(PLAN, labels.plan.name.clone());
-            (None, labels.payer.clone())
+            let account = reservation.account();
+            headers.insert(PLAN, account.labels().name.clone());
+            let payer = HeaderValue::from_str(&account.subscription().payer).ok();
+            (None, payer.filter(|payer| !payer.is_empty()))
         }
         Pass::Verified(verified) => (Some(&verified.presented().id), verified.payer().map(text).transpose()?),
         Pass::Settled(settled) => {

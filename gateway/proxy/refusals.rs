@@ -44,7 +44,7 @@ impl Wording<'_> {
     /// 429: faster than the plan allows.
     pub(super) fn rate_limited(&self, wait: Duration, standing: &Standing) -> Answer {
         let seconds = wait.as_secs() + 1;
-        let limit = standing.labels.plan.rate.map(|(rate, _)| rate.to_string());
+        let limit = standing.plan.rate.map(|(rate, _)| rate.to_string());
         let reset_at = self.now + seconds;
         let details = json!({
             "reason": "rate_limited", "limit": limit, "remaining": 0, "reset_at": reset_at, "retryAfter": seconds,

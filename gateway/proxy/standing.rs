@@ -4,19 +4,20 @@ use std::time::SystemTime;
 
 use http::header::{HeaderName, HeaderValue};
 
+use crate::clock::unix_seconds;
 use crate::plans::Units;
 use crate::resource_server::Standing;
 
 /// The headers of an answer. `RateLimit` and its policy are those of draft-ietf-httpapi-ratelimit-headers; the others
 /// count in units, with their decimals.
 pub(super) fn headers(standing: &Standing, now: SystemTime) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
-    let labels = &standing.labels;
+    let (plan, reset) = (&standing.plan, unix_seconds(standing.expires_at));
     [
-        (const { HeaderName::from_static("ratelimit-policy") }, labels.plan.policy.clone()),
+        (const { HeaderName::from_static("ratelimit-policy") }, plan.policy.clone()),
         (const { HeaderName::from_static("ratelimit") }, standing.rate_limit(now).and_then(|text| value(&text))),
-        (const { HeaderName::from_static("x-quota-limit") }, labels.plan.limit.clone()),
+        (const { HeaderName::from_static("x-quota-limit") }, plan.limit.clone()),
         (const { HeaderName::from_static("x-quota-remaining") }, standing.remaining().and_then(number)),
-        (const { HeaderName::from_static("x-quota-reset") }, Some(labels.reset.clone())),
+        (const { HeaderName::from_static("x-quota-reset") }, Some(reset.into())),
         (const { HeaderName::from_static("x-units-cost") }, number(standing.cost)),
     ]
     .into_iter()

@@ -12,7 +12,7 @@ use governor::{Quota, RateLimiter};
 
 use super::accounts::Subject;
 use super::plans_met::PlansMet;
-use super::standing::{Labels, Standing};
+use super::standing::{PlanLabels, Standing};
 use crate::plans::{Plan, Subscription, Units};
 use crate::pricing::Route;
 use crate::store::{Calls, Usage};
@@ -26,7 +26,7 @@ const DRY_FOR: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Account {
     subscription: Subscription,
-    labels: Arc<Labels>,
+    labels: Arc<PlanLabels>,
     /// Thousandths that are set aside here and free to spend.
     leased: AtomicU64,
     /// Thousandths spent and not written down.
@@ -88,9 +88,9 @@ struct Tallied {
 
 impl Account {
     pub(super) fn new(mut subscription: Subscription, plans: &PlansMet, changed: Arc<Changed>) -> Self {
-        let plan = plans.share(&mut subscription);
+        let labels = plans.share(&mut subscription);
         Self {
-            labels: Arc::new(Labels::of(&subscription, plan)),
+            labels,
             leased: AtomicU64::new(0),
             spent: AtomicU64::new(0),
             written: AtomicU64::new(subscription.used.thousandths()),
@@ -118,8 +118,8 @@ impl Account {
         &self.subscription
     }
 
-    /// What is said of it with every call.
-    pub fn labels(&self) -> &Labels {
+    /// What is said of its plan with every call.
+    pub fn labels(&self) -> &PlanLabels {
         &self.labels
     }
 
@@ -130,7 +130,13 @@ impl Account {
 
     /// How the subscription stands; `rate_left` is what the plan's rate has left.
     pub(super) fn standing(&self, cost: Units, rate_left: u32) -> Standing {
-        Standing { labels: Arc::clone(&self.labels), used: self.used(), cost, rate_left }
+        Standing {
+            plan: Arc::clone(&self.labels),
+            expires_at: self.subscription.expires_at,
+            used: self.used(),
+            cost,
+            rate_left,
+        }
     }
 
     /// Counts a call against the plan's rate, and says how many are left, or how long to wait.

@@ -19,8 +19,9 @@ use crate::crash::crash_point;
 use crate::plans::{HolderId, KeyHash, Subscription, Units};
 use crate::store::{KeyStore, StoreError, Usage};
 
-/// The most credentials, and the most holders, that are kept in memory; others are read again when they come.
-const KEPT_MAX: usize = 200_000;
+/// The most credentials, and the most holders, that are kept in memory, about a gigabyte of them; others are read again when
+/// they come.
+const KEPT_MAX: usize = 1_000_000;
 
 /// A block is a hundredth of the plan, or this many calls if that is more.
 const BLOCK_CALLS: u64 = 64;

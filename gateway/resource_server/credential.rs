@@ -94,7 +94,7 @@ impl ResourceServer {
     pub(super) fn status_of(&self, grant: &Grant) -> Status {
         let bought = grant.account.subscription();
         Status {
-            plan: bought.plan.clone(),
+            plan: Arc::clone(&bought.plan),
             units: bought.units,
             used: grant.account.used(),
             expires_at: bought.expires_at,

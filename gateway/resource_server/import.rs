@@ -112,7 +112,7 @@ impl Arrival {
             holder: holder.clone(),
             chain,
             payer,
-            plan: self.plan.clone(),
+            plan: self.plan.clone().into(),
             expires_at: self.expires_at.unwrap_or(now + self.plan.duration),
             key_prefix: "".into(),
             units: self.plan.units,

@@ -87,7 +87,7 @@ pub use registrar::{Gift, Given, Registrar, Unregistered};
 pub use resolve::Chains;
 pub use screened::Verified;
 pub use settle::Unsettled;
-pub use standing::{Labels, PlanLabels, Standing};
+pub use standing::{PlanLabels, Standing};
 pub use tab::{Ended, Tab};
 pub use wallet::Holding;
 

@@ -6,7 +6,10 @@ use crate::plans::{Plan, Subscription, Units};
 
 /// The plans of the subscriptions in memory: many of these are of few plans, and share what is the same in all.
 #[derive(Debug, Default)]
-pub(super) struct PlansMet(Mutex<HashMap<(Plan, Option<Units>), Met>>);
+pub(super) struct PlansMet(Mutex<HashMap<Bought, Met>>);
+
+/// A plan, and what may be used of it in all.
+type Bought = (Arc<Plan>, Option<Units>);
 
 /// More than an operator sells at one time. Whoever extends a plan has units that nobody else has.
 const PLANS_MAX: usize = 256;
@@ -15,7 +18,6 @@ const PLANS_MAX: usize = 256;
 #[derive(Debug)]
 struct Met {
     labels: Arc<PlanLabels>,
-    name: Arc<str>,
     chain: Arc<str>,
     key_prefix: Arc<str>,
 }
@@ -27,8 +29,9 @@ impl PlansMet {
         if plans.len() >= PLANS_MAX {
             plans.clear();
         }
-        let met = plans.entry((bought.plan.clone(), bought.units)).or_insert_with(|| Met::first(bought));
-        share(&mut bought.plan.name, &met.name);
+        let entry = plans.entry((Arc::clone(&bought.plan), bought.units));
+        bought.plan = Arc::clone(&entry.key().0);
+        let met = entry.or_insert_with(|| Met::first(bought));
         share(&mut bought.chain, &met.chain);
         share(&mut bought.key_prefix, &met.key_prefix);
         Arc::clone(&met.labels)
@@ -39,7 +42,6 @@ impl Met {
     fn first(bought: &Subscription) -> Self {
         Self {
             labels: Arc::new(PlanLabels::of(&bought.plan, bought.units)),
-            name: Arc::clone(&bought.plan.name),
             chain: Arc::clone(&bought.chain),
             key_prefix: Arc::clone(&bought.key_prefix),
         }
@@ -67,7 +69,7 @@ mod tests {
             holder: HolderId::new("hol_1"),
             chain: chain.into(),
             payer: "0x01".into(),
-            plan,
+            plan: plan.into(),
             expires_at: SystemTime::UNIX_EPOCH,
             key_prefix: "tg_live_".into(),
             units,

@@ -39,7 +39,7 @@ pub struct Sold {
 #[derive(Debug, Clone)]
 pub struct Status {
     /// The plan as it was sold.
-    pub plan: Plan,
+    pub plan: Arc<Plan>,
     /// How much may be used in all.
     pub units: Option<Units>,
     /// What was used of it.
@@ -140,7 +140,7 @@ impl ResourceServer {
             holder: HolderId::of_payment(id.as_str()),
             chain: chain.family().as_str().into(),
             payer: payer.unwrap_or_default().into(),
-            plan: plan.clone(),
+            plan: plan.clone().into(),
             expires_at: self.clock.now() + plan.duration,
             key_prefix: Arc::clone(key_prefix),
             units: plan.units,

@@ -105,7 +105,7 @@ impl Registrar<'_> {
             units: plan.units,
             used: Units::ZERO,
             expires_at,
-            plan,
+            plan: plan.into(),
         };
         // Whoever says when it ends does not mean a later end.
         let on_repurchase = match gift.expires_at {

@@ -273,10 +273,10 @@ fn smaller(plan: &PlanOffer) -> Arc<PlanOffer> {
 async fn a_plan_is_sold_as_it_was_quoted() {
     let (shop, nano) = (Shop::open().await, nano());
     let sold = shop.buy(&smaller(&nano), &shop.pay(&nano.offer, 1)).await.unwrap();
-    assert_eq!(sold.subscription.plan, nano.plan);
+    assert_eq!(*sold.subscription.plan, nano.plan);
     shop.spend(sold.key.reveal(), Units::from_thousandths(100_000)).await.unwrap();
     let sold = shop.buy(&nano, &shop.pay(&smaller(&nano).offer, 2)).await.unwrap();
-    assert_eq!(sold.subscription.plan, smaller(&nano).plan, "nor is more sold than was offered");
+    assert_eq!(*sold.subscription.plan, smaller(&nano).plan, "nor is more sold than was offered");
 }
 
 #[tokio::test]
@@ -286,7 +286,7 @@ async fn a_plan_is_sold_as_it_was_quoted_though_the_first_settlement_was_unclear
     shop.facilitator.next_outcome(SettleOutcome::Unknown(Unclear::new("timeout")));
     assert!(matches!(shop.buy(&nano, &payment).await, Err(Denial::Unresolved(_))));
     let shop = shop.restarted().await;
-    assert_eq!(shop.buy(&smaller(&nano), &payment).await.unwrap().subscription.plan, nano.plan);
+    assert_eq!(*shop.buy(&smaller(&nano), &payment).await.unwrap().subscription.plan, nano.plan);
 }
 
 #[tokio::test]
@@ -299,7 +299,7 @@ async fn a_plan_is_not_sold_as_it_was_quoted_too_long_ago() {
     let payload = Wallet::new(1).authorize(&nano.offer.terms[0], authorization);
     let payment = header(&quoted(&nano.offer.terms[0], payload, &quote));
     assert_eq!(reason(shop.buy(&smaller(&nano), &payment).await), "no_matching_payment_requirements");
-    assert_eq!(shop.buy(&nano, &payment).await.unwrap().subscription.plan, nano.plan, "it is offered as it was");
+    assert_eq!(*shop.buy(&nano, &payment).await.unwrap().subscription.plan, nano.plan, "it is offered as it was");
 }
 
 #[tokio::test]
@@ -309,7 +309,7 @@ async fn a_payment_without_a_quote_buys_the_plan_as_it_is() {
     assert_eq!(reason(shop.buy(&smaller(&nano), &by_hand).await), "no_matching_payment_requirements");
     assert_eq!(shop.facilitator.calls(), (0, 0));
     let sold = shop.buy(&smaller(&nano), &in_v1).await.unwrap();
-    assert_eq!(sold.subscription.plan, smaller(&nano).plan);
+    assert_eq!(*sold.subscription.plan, smaller(&nano).plan);
 }
 
 #[tokio::test]

@@ -3,8 +3,7 @@ use std::time::{Duration, SystemTime};
 
 use http::HeaderValue;
 
-use crate::clock::unix_seconds;
-use crate::plans::{Plan, Rate, Subscription, Units};
+use crate::plans::{Plan, Rate, Units};
 
 /// Room for the usual `RateLimit`.
 const RATE_LIMIT_BYTES: usize = 64;
@@ -12,8 +11,10 @@ const RATE_LIMIT_BYTES: usize = 64;
 /// How a subscription stands after a call: what its holder is told with every answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Standing {
-    /// What stays the same from call to call.
-    pub labels: Arc<Labels>,
+    /// What is the same for all who bought the plan.
+    pub plan: Arc<PlanLabels>,
+    /// When it ends.
+    pub expires_at: SystemTime,
     /// What was used in all.
     pub used: Units,
     /// What the call took.
@@ -22,20 +23,7 @@ pub struct Standing {
     pub rate_left: u32,
 }
 
-/// What every answer says of a subscription and never changes. The texts are made once, since keyed answers are many.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Labels {
-    /// What is the same for all who bought the plan.
-    pub plan: Arc<PlanLabels>,
-    /// When it ends.
-    pub expires_at: SystemTime,
-    /// Who paid, for the upstream. None if nobody did.
-    pub payer: Option<HeaderValue>,
-    /// `X-Quota-Reset`: seconds of Unix time.
-    pub reset: HeaderValue,
-}
-
-/// What every answer says of a plan.
+/// What every answer says of a plan. The texts are made once, since keyed answers are many.
 #[derive(Debug, PartialEq, Eq)]
 pub struct PlanLabels {
     /// What may be used in all.
@@ -48,17 +36,6 @@ pub struct PlanLabels {
     pub limit: Option<HeaderValue>,
     /// `RateLimit-Policy`.
     pub policy: Option<HeaderValue>,
-}
-
-impl Labels {
-    pub(super) fn of(bought: &Subscription, plan: Arc<PlanLabels>) -> Self {
-        Self {
-            plan,
-            expires_at: bought.expires_at,
-            payer: (!bought.payer.is_empty()).then(|| value(&bought.payer)),
-            reset: value(&unix_seconds(bought.expires_at).to_string()),
-        }
-    }
 }
 
 impl PlanLabels {
@@ -77,7 +54,6 @@ impl PlanLabels {
     }
 }
 
-/// A copy, which has no room to spare: there are as many of these as subscriptions in memory.
 fn value(text: &str) -> HeaderValue {
     HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static(""))
 }
@@ -85,7 +61,7 @@ fn value(text: &str) -> HeaderValue {
 impl Standing {
     /// What is left of the plan. None if it has no limit.
     pub fn remaining(&self) -> Option<Units> {
-        self.labels.plan.units.map(|units| units.saturating_sub(self.used))
+        self.plan.units.map(|units| units.saturating_sub(self.used))
     }
 
     /// `RateLimit` (draft-ietf-httpapi-ratelimit-headers): what is left, in whole units and calls, and the seconds until
@@ -93,11 +69,11 @@ impl Standing {
     pub fn rate_limit(&self, now: SystemTime) -> Option<String> {
         let mut text = String::with_capacity(RATE_LIMIT_BYTES);
         if let Some(left) = self.remaining() {
-            let ends_in = self.labels.expires_at.duration_since(now).unwrap_or(Duration::ZERO).as_secs();
+            let ends_in = self.expires_at.duration_since(now).unwrap_or(Duration::ZERO).as_secs();
             push(&mut text, "\"plan\";r=", whole(left));
             push(&mut text, ";t=", ends_in);
         }
-        if let Some((rate, burst)) = self.labels.plan.rate {
+        if let Some((rate, burst)) = self.plan.rate {
             let full_in = refill(rate, burst.saturating_sub(self.rate_left)).as_secs();
             text.push_str(if text.is_empty() { "" } else { ", " });
             push(&mut text, "\"rate\";r=", self.rate_left.min(burst).into());

@@ -229,7 +229,7 @@ pub(super) fn sale(presented: &Presented, whole_units: u64, key: u8) -> Sale {
         holder: HolderId::of_payment(presented.id.as_str()),
         chain: "evm".into(),
         payer: format!("0x{key:02}").into(),
-        plan,
+        plan: plan.into(),
         expires_at: SystemTime::UNIX_EPOCH + Duration::from_secs(NOW + 3600),
         key_prefix: "tg_live_".into(),
         units: Some(units(whole_units)),

@@ -5,9 +5,7 @@ use sqlx::sqlite::{SqlitePool, SqliteRow};
 
 use super::rows::from_json;
 use crate::clock::from_unix_millis;
-use crate::plans::{
-    Holder, HolderAddress, HolderId, Key, KeyHash, KeyId, Origin, Plan, Subscription, SubscriptionId, Units,
-};
+use crate::plans::{Holder, HolderAddress, HolderId, Key, KeyHash, KeyId, Origin, Subscription, SubscriptionId, Units};
 use crate::store::{Changes, StoreError};
 
 /// What a key's row is read by.
@@ -91,7 +89,7 @@ pub(super) fn subscription_row(row: &SqliteRow) -> Result<Subscription, StoreErr
         holder: HolderId::new(row.try_get("holder_id")?),
         chain: row.try_get::<&str, _>("chain")?.into(),
         payer: row.try_get::<&str, _>("payer")?.into(),
-        plan: from_json::<Plan>(row.try_get("plan")?)?,
+        plan: from_json(row.try_get("plan")?)?,
         key_prefix: row.try_get::<&str, _>("key_prefix")?.into(),
         expires_at: from_unix_millis(row.try_get("expires_at")?),
         units: row.try_get::<Option<i64>, _>("units")?.map(Units::from_stored),

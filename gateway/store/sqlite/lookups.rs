@@ -16,7 +16,7 @@ use super::holders::{KEY, SUBSCRIPTION};
 use super::rows::from_json;
 use crate::clock::from_unix_millis;
 use crate::payment::PaymentId;
-use crate::plans::{HolderId, Key, KeyHash, KeyId, Origin, Plan, Subscription, SubscriptionId, Units};
+use crate::plans::{HolderId, Key, KeyHash, KeyId, Origin, Subscription, SubscriptionId, Units};
 use crate::store::StoreError;
 
 /// One waits for the disk while the other goes on.
@@ -159,7 +159,7 @@ fn subscription_row(row: &Row<'_>) -> Result<Subscription, StoreError> {
         holder: HolderId::new(text(row, "holder_id")?),
         chain: row.get("chain")?,
         payer: row.get("payer")?,
-        plan: from_json::<Plan>(text(row, "plan")?)?,
+        plan: from_json(text(row, "plan")?)?,
         key_prefix: row.get("key_prefix")?,
         expires_at: from_unix_millis(row.get("expires_at")?),
         units: row.get::<_, Option<i64>>("units")?.map(Units::from_stored),

@@ -41,9 +41,10 @@ pub(super) fn report(connection: &Connection, usages: &[Usage], now: i64) -> Res
     in_order(usages, |usage| usage.holder.as_str()).into_iter().try_for_each(|usage| count(connection, usage, day))
 }
 
+/// By the beginnings of their ids, which is as good as the whole for that, and takes each text up once.
 fn in_order<'u>(usages: &'u [Usage], by: impl Fn(&'u Usage) -> &'u str) -> Vec<&'u Usage> {
     let mut usages: Vec<_> = usages.iter().collect();
-    usages.sort_unstable_by_key(|usage| by(usage));
+    usages.sort_by_cached_key(|usage| by(usage).bytes().take(16).fold(0, |word, byte| word << 8 | u128::from(byte)));
     usages
 }
 
