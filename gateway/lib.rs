@@ -30,6 +30,7 @@
 //! | [`cli`] | the commands |
 //! | [`clock`] | the time, as an argument |
 //! | [`priority`] | which threads go first |
+//! | [`memory`] | how much memory there is |
 //! | [`outbound`] | the HTTP client for other machines |
 //! | `crash` | points at which a test ends the process |
 //!
@@ -53,6 +54,7 @@ pub mod context;
 mod crash;
 pub mod drift;
 pub mod facilitator;
+pub mod memory;
 pub mod money;
 pub mod outbound;
 pub mod payment;

@@ -6,12 +6,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each module and what it may use. A module stands below those that it uses, so nothing here can point up.
-const MAY_USE: [(&str, &[&str]); 25] = [
+const MAY_USE: [(&str, &[&str]); 26] = [
     ("crash", &[]),
     ("money", &[]),
     ("svm", &[]),
     ("clock", &[]),
     ("priority", &[]),
+    ("memory", &[]),
     ("outbound", &[]),
     ("context", &[]),
     ("x402", &["money"]),
@@ -29,6 +30,7 @@ const MAY_USE: [(&str, &[&str]); 25] = [
         &[
             "money",
             "clock",
+            "memory",
             "context",
             "x402",
             "plans",

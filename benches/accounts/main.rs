@@ -30,8 +30,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// Whatever went wrong: it is printed, and nobody acts on it.
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
-/// How many credentials the gateway keeps in memory.
-const KEPT: u32 = 200_000;
+/// As many keys are brought into memory to see what each takes.
+const WARM: u32 = 100_000;
 /// What is compared with the many.
 const FEW: u32 = 1000;
 /// As many calls are under way at once while memory fills.
@@ -79,7 +79,7 @@ async fn memory(shop: &Arc<Shop>, keys: &Keys) -> Result<()> {
     shop.write_down().await?;
     let (before, known) = (report::resident_bytes()?, shop.known());
     // As often as the gateway writes down, more or less: what a large report takes meanwhile is no key's.
-    for keys in keys.first(KEPT / 2).chunks(1000) {
+    for keys in keys.first(WARM).chunks(1000) {
         warm(shop, keys).await?;
         shop.write_down().await?;
     }
@@ -125,8 +125,8 @@ async fn one_by_one(shop: &Shop, calls: &[Arc<str>]) -> Result<Figures> {
 /// The same calls on one thread and on all: of different keys, and of one.
 fn threads(shop: &Arc<Shop>, keys: &Keys, runtime: &Handle, calls: u32) -> Result<()> {
     let all = std::thread::available_parallelism()?.get();
-    let hot = keys.first(KEPT / 4);
-    for (name, drawn) in [("many keys", keys.drawn(KEPT / 4, 1.0, calls, 3)), ("one key", keys.drawn(1, 1.0, calls, 3))]
+    let hot = keys.first(WARM / 2);
+    for (name, drawn) in [("many keys", keys.drawn(WARM / 2, 1.0, calls, 3)), ("one key", keys.drawn(1, 1.0, calls, 3))]
     {
         // What was pushed out of memory comes back first.
         runtime.block_on(warm(shop, &hot))?;

@@ -328,6 +328,11 @@ impl Changed {
     pub(super) fn take(&self) -> Vec<Arc<Account>> {
         std::mem::take(&mut *lock(&self.0))
     }
+
+    /// Puts back those whose turn did not come.
+    pub(super) fn put_back(&self, accounts: &[Arc<Account>]) {
+        lock(&self.0).extend_from_slice(accounts);
+    }
 }
 
 impl Tallied {

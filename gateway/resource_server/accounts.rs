@@ -14,26 +14,29 @@ use quick_cache::{DefaultHashBuilder, UnitWeighter};
 
 use super::account::{Account, Changed, Grant};
 use super::plans_met::PlansMet;
-use super::quota::{Unseen, Written};
+use super::quota::Unseen;
 use crate::crash::crash_point;
+use crate::memory;
 use crate::plans::{HolderId, KeyHash, Subscription, Units};
-use crate::store::{KeyStore, StoreError, Usage};
+use crate::store::{KeyStore, StoreError};
 
-/// The most credentials, and the most holders, that are kept in memory, about a gigabyte of them; others are read again when
-/// they come.
-const KEPT_MAX: usize = 1_000_000;
+/// The most credentials, and the most holders, that are kept in memory; others are read again when they come.
+const KEPT_MAX: u64 = 1_000_000;
+
+/// What one takes with its holder, in bytes: 950 were measured.
+const KEPT_BYTES: u64 = 1024;
 
 /// A block is a hundredth of the plan, or this many calls if that is more.
 const BLOCK_CALLS: u64 = 64;
 
 /// All subscriptions that were used lately.
 pub struct Accounts {
-    store: Arc<dyn KeyStore>,
+    pub(super) store: Arc<dyn KeyStore>,
     grants: Cache<Subject, Arc<Grant>>,
-    accounts: Cache<HolderId, Arc<Account>, UnitWeighter, DefaultHashBuilder, Retire>,
+    pub(super) accounts: Cache<HolderId, Arc<Account>, UnitWeighter, DefaultHashBuilder, Retire>,
     plans: PlansMet,
-    changed: Arc<Changed>,
-    unseen: Unseen,
+    pub(super) changed: Arc<Changed>,
+    pub(super) unseen: Unseen,
     /// Counts what made something in memory old, so that what was read meanwhile is read again.
     epoch: AtomicU64,
     /// The last change in the store that was heard of.
@@ -65,7 +68,7 @@ pub(super) enum Found {
 
 /// What leaves the cache gives its units back.
 #[derive(Debug, Clone)]
-struct Retire;
+pub(super) struct Retire;
 
 impl quick_cache::Lifecycle<HolderId, Arc<Account>> for Retire {
     type RequestState = ();
@@ -77,11 +80,12 @@ impl quick_cache::Lifecycle<HolderId, Arc<Account>> for Retire {
 
 impl Accounts {
     pub(super) fn new(store: Arc<dyn KeyStore>) -> Self {
-        let weight = u64::try_from(KEPT_MAX).unwrap_or(u64::MAX);
+        let weight = kept_max(memory::limit());
+        let count = usize::try_from(weight).unwrap_or(usize::MAX);
         Self {
             store,
-            grants: Cache::new(KEPT_MAX),
-            accounts: Cache::with(KEPT_MAX, weight, UnitWeighter, DefaultHashBuilder::default(), Retire),
+            grants: Cache::new(count),
+            accounts: Cache::with(count, weight, UnitWeighter, DefaultHashBuilder::default(), Retire),
             plans: PlansMet::default(),
             changed: Arc::default(),
             unseen: Unseen::default(),
@@ -227,7 +231,7 @@ impl Accounts {
     async fn forget(&self, holder: &HolderId, account: Arc<Account>) {
         self.accounts.remove_if(holder, |kept| Arc::ptr_eq(kept, &account));
         account.retire();
-        if let Err(error) = self.report(&[account], false).await {
+        if let Err(error) = self.report(vec![account], false).await {
             tracing::error!(%error, "spent units could not be written down; they will be the next time");
         }
     }
@@ -258,50 +262,11 @@ impl Accounts {
         self.imported.store(Arc::new(hashes.iter().map(beginning).collect()));
         Ok(())
     }
-
-    /// Writes down what was spent since the last time, and gives back what retired accounts had left.
-    ///
-    /// # Errors
-    /// [`StoreError`]; the numbers are then written the next time.
-    pub async fn write_down(&self) -> Result<(), StoreError> {
-        self.report(&self.changed.take(), false).await
-    }
-
-    /// What was written down since this was last asked.
-    pub fn take_written(&self) -> Vec<Written> {
-        self.unseen.take()
-    }
-
-    /// Writes down everything and gives all leases back: for a clean stop.
-    ///
-    /// # Errors
-    /// [`StoreError`]; the next start then frees the leases, to the buyers' good.
-    pub async fn close(&self) -> Result<(), StoreError> {
-        // What was spent comes first: to give back what a million accounts have takes seconds, in which whoever stops the
-        // process may lose patience.
-        self.write_down().await?;
-        let all = self.accounts.iter().map(|(_, account)| account).chain(self.changed.take());
-        self.report(&all.collect::<Vec<_>>(), true).await
-    }
-
-    async fn report(&self, accounts: &[Arc<Account>], end: bool) -> Result<(), StoreError> {
-        let usages: Vec<_> = accounts.iter().map(|account| account.usage(end)).collect();
-        let written = match usages.iter().all(Usage::is_nothing) {
-            true => return Ok(()),
-            false => self.store.report(usages.clone()).await,
-        };
-        accounts.iter().zip(&usages).for_each(|(account, usage)| match &written {
-            Ok(()) => self.unseen.note(account, usage.spent),
-            Err(_) => account.take_back(usage),
-        });
-        written
-    }
 }
 
-impl Usage {
-    fn is_nothing(&self) -> bool {
-        self.spent == Units::ZERO && self.returned == Units::ZERO && self.calls.is_empty()
-    }
+/// How many are kept where the process may use so many bytes: a quarter of them is theirs.
+fn kept_max(memory: Option<u64>) -> u64 {
+    memory.map_or(KEPT_MAX, |bytes| (bytes / 4 / KEPT_BYTES).min(KEPT_MAX))
 }
 
 /// A further block is due when a quarter of one is left.
@@ -322,6 +287,14 @@ fn beginning(KeyHash(bytes): &KeyHash) -> u64 {
 mod tests {
     use super::*;
     use crate::resource_server::fixture::{Shop, plan, with_key};
+
+    #[test]
+    fn a_quarter_of_the_memory_is_for_keys() {
+        for (memory, kept) in [(None, 1_000_000), (Some(512 << 20), 131_072), (Some(24 << 30), 1_000_000), (Some(0), 0)]
+        {
+            assert_eq!(kept_max(memory), kept, "{memory:?}");
+        }
+    }
 
     /// Two that heard of a purchase may both find the account before it: the slower one must not take the new one out of
     /// the cache, where alone it would be heard what becomes of it.

@@ -16,7 +16,7 @@ use crate::clock::ManualClock;
 use crate::drift::{self, Drift};
 use crate::payment::PaymentId;
 use crate::payment::testing::{NOW, QUOTE_TTL, Wallet, header, offer, quoted, usdc, v1, v2};
-use crate::plans::{Plan, Rate, Units};
+use crate::plans::{Plan, Rate, SubscriptionId, Units};
 use crate::pricing::{
     Access, Metering, Methods, Offer, OfferKey, Pattern, PlanOffer, Price, Route, Router, SettleTiming, Terms, Unlisted,
 };
@@ -60,7 +60,8 @@ impl Shop {
         let retention = Retention { responses_bytes_max: 100_000, payments: None, usage: None };
         let path = folder.path().join("store.db");
         let store = SqliteStore::open(&path, retention, Arc::<ManualClock>::clone(&clock)).await.unwrap();
-        let store = Arc::new(Flaky { store, down: false.into(), forgets: false.into() });
+        let store =
+            Arc::new(Flaky { store, down: false.into(), forgets: false.into(), reports_left: usize::MAX.into() });
         *facilitator.store.lock().unwrap() = Arc::downgrade(&store);
         let server = server(&store, &clock, Handle::current());
         let market = market(Some(Arc::<Script>::clone(&facilitator)));
@@ -134,6 +135,26 @@ impl Shop {
         let options = SqliteConnectOptions::new().filename(self.folder.path().join("store.db")).read_only(true);
         let mut connection = options.connect().await.unwrap();
         sqlx::query_scalar("SELECT sum(leased) FROM balances").fetch_one(&mut connection).await.unwrap()
+    }
+
+    /// Makes the books refuse what is written of a subscription.
+    pub(super) async fn forbid(&self, id: &SubscriptionId) {
+        let refuse = format!(
+            "CREATE TRIGGER forbidden BEFORE UPDATE ON balances WHEN NEW.id = '{}' BEGIN SELECT raise(ABORT, 'no'); END",
+            id.as_str()
+        );
+        self.do_in_books(&refuse).await;
+    }
+
+    /// Undoes that.
+    pub(super) async fn allow_all(&self) {
+        self.do_in_books("DROP TRIGGER forbidden").await;
+    }
+
+    async fn do_in_books(&self, statement: &str) {
+        let options = SqliteConnectOptions::new().filename(self.folder.path().join("store.db"));
+        let mut connection = options.connect().await.unwrap();
+        sqlx::query(sqlx::AssertSqlSafe(statement)).execute(&mut connection).await.unwrap();
     }
 
     /// From now on, the same plan bought again extends.

@@ -1,6 +1,6 @@
 //! A store that can be made to fail.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::SystemTime;
 
 use async_trait::async_trait;
@@ -21,6 +21,8 @@ pub(super) struct Flaky {
     pub(super) down: AtomicBool,
     /// A settled payment cannot be written down.
     pub(super) forgets: AtomicBool,
+    /// As many reports are written until none is.
+    pub(super) reports_left: AtomicUsize,
 }
 
 impl Flaky {
@@ -149,6 +151,10 @@ impl KeyStore for Flaky {
     }
 
     async fn report(&self, usages: Vec<Usage>) -> Result<(), StoreError> {
-        self.up()?.report(usages).await
+        let one_less = |left: usize| left.checked_sub(1);
+        match self.reports_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less) {
+            Ok(_) => self.up()?.report(usages).await,
+            Err(_) => Err(StoreError::Failed("disk full".to_owned())),
+        }
     }
 }

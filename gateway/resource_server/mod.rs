@@ -38,6 +38,7 @@ mod recover;
 #[cfg(test)]
 mod registering;
 mod registrar;
+mod reports;
 #[cfg(test)]
 mod repurchasing;
 mod resolve;
