@@ -78,6 +78,12 @@ impl Wording<'_> {
                 let answer = self.problem(409, "payment_already_used", message, details);
                 answer.with_all(settled.iter().flat_map(|settled| receipt(settled)))
             }
+            Denial::Undelivered(id, settled) => {
+                let message = "This payment has been used, and its answer is not known to have arrived. The call is not \
+                               made again. Tell the API's operator this paymentId: the books have what became of it.";
+                let details = json!({ "reason": "payment_already_used", "paymentId": id.as_str() });
+                self.problem(409, "payment_already_used", message, details).with_all(receipt(settled))
+            }
             Denial::IdentifierTaken(id) => {
                 let message = "Another payment was sent with this payment-identifier. Send that payment, or a new \
                                identifier. Nothing was charged for this one.";

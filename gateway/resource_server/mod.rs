@@ -211,6 +211,8 @@ pub enum Denial {
     InFlight(PaymentId),
     /// 409: the payment is used up.
     Spent(PaymentId, Option<Box<SettleResponse>>),
+    /// 409: the payment is used up, and what was paid for did not arrive as far as is known.
+    Undelivered(PaymentId, Box<SettleResponse>),
     /// 409: another payment has its payment-identifier.
     IdentifierTaken(PaymentId),
     /// 503: nobody knows whether the money moved; the same payment, sent again, picks up the result.

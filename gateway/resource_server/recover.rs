@@ -45,9 +45,10 @@ impl ResourceServer {
             return Ok(Admitted::Stored(Box::new(response), Box::new(receipt)));
         }
         match claim {
-            Some(claim) if !delivered && self.may_ask(&record, wanted).await? => {
-                Ok(settled_pass(Settled::recorded(presented, receipt, claim)))
-            }
+            Some(claim) if !delivered => match self.may_ask(&record, wanted).await? {
+                true => Ok(settled_pass(Settled::recorded(presented, receipt, claim))),
+                false => Err(Denial::Undelivered(presented.id.clone(), Box::new(receipt))),
+            },
             _ => Err(spent(Some(receipt))),
         }
     }

@@ -331,7 +331,7 @@ async fn an_advance_payment_in_doubt_buys_work_that_cannot_be_repeated() {
     };
     drop(settled);
     // From here on the work may have been done.
-    assert!(matches!(shop.ask(&offered, &Method::POST, &payment).await, Err(Denial::Spent(_, Some(_)))));
+    assert!(matches!(shop.ask(&offered, &Method::POST, &payment).await, Err(Denial::Undelivered(..))));
 }
 
 /// The reconciler may be faster than the buyer: the money is here, and the upstream was never asked.
@@ -347,12 +347,12 @@ async fn an_advance_payment_that_was_reconciled_buys_its_work_once() {
         panic!("paid, and not served")
     };
     drop(settled);
-    assert!(matches!(shop.ask(&offered, &Method::POST, &payment).await, Err(Denial::Spent(_, Some(_)))));
+    assert!(matches!(shop.ask(&offered, &Method::POST, &payment).await, Err(Denial::Undelivered(..))));
 
     // One that was settled at once has asked the upstream: it is not asked again.
     let other = shop.pay(offer_of(&offered), 2);
     assert!(matches!(shop.ask(&offered, &Method::POST, &other).await, Ok(Admitted::Pass(Pass::Settled(_)))));
-    assert!(matches!(shop.ask(&offered, &Method::POST, &other).await, Err(Denial::Spent(_, Some(_)))));
+    assert!(matches!(shop.ask(&offered, &Method::POST, &other).await, Err(Denial::Undelivered(..))));
 }
 
 /// A facilitator that refused the request itself may have settled it all the same.

@@ -328,7 +328,7 @@ mod tests {
         drop(settled);
         for _ in 0..3 {
             let again = shop.admit(&route, &Method::POST, &payment).await;
-            assert!(matches!(again, Err(Denial::Spent(..))), "{again:?}");
+            assert!(matches!(again, Err(Denial::Undelivered(..))), "{again:?}");
         }
         assert_eq!(shop.store.record(&id).await.unwrap().unwrap().asked, 1);
     }

@@ -88,7 +88,7 @@ impl Denial {
             Self::Unauthorized(..) => "unauthorized",
             Self::NoKey(_) | Self::TooManyKeys(_) | Self::AddressTaken | Self::TooManyAddresses => "refused",
             Self::InFlight(_) => "in_progress",
-            Self::Spent(..) => "repeated",
+            Self::Spent(..) | Self::Undelivered(..) => "repeated",
             Self::IdentifierTaken(_) => "identifier_taken",
             Self::Unresolved(_) => "unknown",
             Self::NoVerdict(_) => "no_verdict",
@@ -106,7 +106,8 @@ impl Denial {
             | Self::TooManyKeys(_)
             | Self::AddressTaken
             | Self::TooManyAddresses => Outcome::Refused,
-            Self::RateLimited(..) | Self::InFlight(_) | Self::Spent(..) | Self::IdentifierTaken(_) => Outcome::Refused,
+            Self::RateLimited(..) | Self::InFlight(_) | Self::IdentifierTaken(_) => Outcome::Refused,
+            Self::Spent(..) | Self::Undelivered(..) => Outcome::Refused,
             Self::Unresolved(_) | Self::NoVerdict(_) | Self::StoreFailed => Outcome::Unavailable,
         }
     }

@@ -37,6 +37,7 @@ fn a_buyer_who_leaves_again_and_again_is_served_twice() {
     for _ in 0..2 {
         let answer = world.pay("/paid", &payment);
         assert_eq!((answer.status, answer.reason().as_str()), (409, "payment_already_used"));
+        assert!(answer.text().contains("its answer is not known to have arrived"), "{}", answer.text());
         assert_eq!(answer.decoded("payment-response")["success"], json!(true));
     }
     // The books do not say that the buyer has it.
