@@ -2,7 +2,7 @@
 //!
 //! Blocks of units are set aside in the store and spent here, so that a keyed request writes nothing to the disk. What
 //! was spent is written down every second. After a crash, what was set aside and not written down is the buyer's
-//! again: the books are off by at most two seconds' calls, never to the buyer's cost.
+//! again: the books are off by a second's calls and those of the time that writing down takes, never to the buyer's cost.
 
 use std::collections::HashSet;
 use std::sync::Arc;
