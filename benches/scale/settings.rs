@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::Result;
 
 /// The size of a run.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Settings {
     pub(super) rounds: usize,
     /// Of one row in one round.
@@ -45,6 +45,13 @@ impl Settings {
             part: arguments.into_iter().find(|argument| !argument.starts_with('-')),
             results: env::var_os("TOLLGATE_BENCH_RESULTS").map(PathBuf::from),
         })
+    }
+
+    /// As long in all, in rounds that are so many times shorter: what else a machine does comes and goes in seconds, and
+    /// then strikes all sides of a round alike. For requests that leave no work behind.
+    pub(super) fn in_shorter_rounds(&self, times: u16) -> Self {
+        let (rounds, time) = (self.rounds * usize::from(times), self.time / u32::from(times));
+        Self { rounds, time, ..self.clone() }
     }
 }
 

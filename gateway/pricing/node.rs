@@ -18,11 +18,16 @@ pub(super) struct Node {
     pub(super) parent: At,
     /// What is written out; nothing for `{name}`, which is not asked for it.
     pub(super) text: Text,
-    /// What `{name}` leads to from here.
-    pub(super) one: Option<At>,
+    /// What hangs on it.
+    pub(super) below: Below,
     exact: Ends,
     folded: Ends,
 }
+
+/// What hangs on a node: whether there is something written out, which is looked for only if there is, and where `{name}`
+/// leads to. In four bytes, so that the node stays a line of the cache.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Below(u32);
 
 /// In which spelling a path is looked up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,9 +60,10 @@ const SHORT: usize = 22;
 impl At {
     pub(super) const ROOT: Self = Self(NonZeroU32::MIN);
 
-    /// The place of that index. None if there are as many as no memory holds.
+    /// The place of that index. None if there are two thousand million before it.
     pub(super) fn new(index: usize) -> Option<Self> {
-        NonZeroU32::MIN.checked_add(u32::try_from(index).ok()?).map(Self)
+        let number = NonZeroU32::MIN.checked_add(u32::try_from(index).ok()?)?;
+        (number.get() < Below::WRITTEN).then_some(Self(number))
     }
 
     pub(super) fn index(self) -> usize {
@@ -66,9 +72,32 @@ impl At {
     }
 }
 
+impl Below {
+    /// A bit above all places.
+    const WRITTEN: u32 = 1 << 31;
+
+    /// Where `{name}` leads to.
+    pub(super) fn one(self) -> Option<At> {
+        NonZeroU32::new(self.0 & !Self::WRITTEN).map(At)
+    }
+
+    pub(super) fn set_one(&mut self, at: At) {
+        self.0 = self.0 & Self::WRITTEN | at.0.get();
+    }
+
+    /// Whether something that is written out hangs here.
+    pub(super) fn is_written(self) -> bool {
+        self.0 & Self::WRITTEN != 0
+    }
+
+    pub(super) fn set_written(&mut self) {
+        self.0 |= Self::WRITTEN;
+    }
+}
+
 impl Node {
     pub(super) fn new(parent: At, text: &str) -> Self {
-        Self { parent, text: Text::new(text), one: None, exact: Ends::default(), folded: Ends::default() }
+        Self { parent, text: Text::new(text), below: Below::default(), exact: Ends::default(), folded: Ends::default() }
     }
 
     pub(super) fn ends(&self, spelling: Spelling) -> &Ends {
@@ -115,6 +144,18 @@ mod tests {
     #[test]
     fn a_node_is_a_line_of_the_cache() {
         assert_eq!((size_of::<Node>(), align_of::<Node>()), (64, 64));
+    }
+
+    #[test]
+    fn what_hangs_on_a_node_is_told_apart() {
+        let mut below = Below::default();
+        assert_eq!((below.one(), below.is_written()), (None, false));
+        let last = At::new(usize::try_from(Below::WRITTEN).unwrap() - 2).unwrap();
+        below.set_one(last);
+        assert_eq!((below.one(), below.is_written()), (Some(last), false));
+        below.set_written();
+        assert_eq!((below.one(), below.is_written()), (Some(last), true));
+        assert_eq!(At::new(last.index() + 1), None);
     }
 
     proptest! {

@@ -151,7 +151,9 @@ impl Router {
     /// The route of a path and method. HEAD is its GET.
     pub fn find(&self, method: &Method, path: &str) -> Option<Arc<Route>> {
         let method = if method == Method::HEAD { &Method::GET } else { method };
-        self.named.get(method).unwrap_or(&self.other).dearest(path)
+        let route = self.named.get(method).unwrap_or(&self.other).dearest(path)?;
+        route.prefetch();
+        Some(Arc::clone(route))
     }
 
     /// The number of routes.
@@ -192,18 +194,18 @@ impl Router {
 impl Tree {
     /// The route of a path, or the dearest of all that an upstream may take the path for: it must not serve one of them
     /// for less.
-    fn dearest(&self, path: &str) -> Option<Arc<Route>> {
+    fn dearest(&self, path: &str) -> Option<&Arc<Route>> {
         let found = self.find(Spelling::Exact, path);
-        if found.as_ref().is_some_and(|found| found.literal) {
-            return found.map(|found| Arc::clone(found.route));
-        }
+        let is_literal = found.as_ref().is_some_and(|found| found.literal);
         let found = found.map(|found| found.route);
+        if is_literal {
+            return found;
+        }
         let twins = readings(path).flat_map(|reading| self.twins(reading, found));
-        let dearest = twins.fold(found, |dearest, twin| match dearest {
+        twins.fold(found, |dearest, twin| match dearest {
             Some(route) if Arc::ptr_eq(route, twin) || !twin.replaces(route) => Some(route),
             _ => Some(twin),
-        });
-        dearest.map(Arc::clone)
+        })
     }
 
     /// What is priced under a reading of a path; but not what is around the route that names both, since a free or cheap

@@ -85,8 +85,9 @@ impl Tree {
             return ends.here.as_ref().map(|route| Match { route, literal }).or_else(rest);
         };
         let (segment, left) = left.split_once('/').map_or((left, None), |(segment, left)| (segment, Some(left)));
-        let one = || self.descend(spelling, node.one.filter(|_| !segment.is_empty())?, left, false);
-        let written = self.literal(at, segment).and_then(|at| self.descend(spelling, at, left, literal));
+        let one = || self.descend(spelling, node.below.one().filter(|_| !segment.is_empty())?, left, false);
+        let written = || self.descend(spelling, self.literal(at, segment)?, left, literal);
+        let written = node.below.is_written().then(written).flatten();
         written.or_else(one).or_else(rest)
     }
 
@@ -104,6 +105,7 @@ impl Tree {
             return at;
         }
         let at = self.push(parent, text);
+        self.node_mut(parent).below.set_written();
         let (nodes, hashes) = (&self.nodes, &self.hashes);
         let hash =
             |at: &At| nodes.get(at.index()).map_or(0, |node| hashes.hash_one((node.parent, node.text.as_bytes())));
@@ -112,11 +114,11 @@ impl Tree {
     }
 
     fn one_mut(&mut self, parent: At) -> At {
-        if let Some(at) = self.node_mut(parent).one {
+        if let Some(at) = self.node_mut(parent).below.one() {
             return at;
         }
         let at = self.push(parent, "");
-        self.node_mut(parent).one = Some(at);
+        self.node_mut(parent).below.set_one(at);
         at
     }
 
