@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::cases::{Asks, Case, ROUTES_FEW, tables};
-use super::gateway::Gateway;
+use super::gateway::{Gateway, program};
 use super::upstream::Neighbours;
 use super::wire::Wire;
 use super::{Result, cases};
@@ -54,8 +54,7 @@ impl Place {
     pub(super) async fn start(self, mut command: Command, neighbours: &Neighbours) -> Result<Running> {
         match self {
             Self::Gateway { routes } => {
-                let program = std::env::var_os("TOLLGATE_BIN");
-                command.arg(program.unwrap_or_else(|| env!("CARGO_BIN_EXE_tollgate").into()));
+                command.arg(program());
                 let gateway = Gateway::start_by(command, neighbours, &tables(routes)).await?;
                 Ok(Running::Gateway(Box::new(gateway)))
             }

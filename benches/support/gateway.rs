@@ -34,15 +34,25 @@ pub(super) struct Gateway {
 impl Gateway {
     /// `tables` are its routes and plans; the rest of its file is made here.
     pub(super) async fn start(neighbours: &Neighbours, pinned: &Pinning, tables: &str) -> Result<Self> {
-        Self::start_by(pinned.gateway(env!("CARGO_BIN_EXE_tollgate")), neighbours, tables).await
+        Self::start_by(pinned.gateway(&program()), neighbours, tables).await
     }
 
     /// The same by a command that lacks `run FILE`.
-    pub(super) async fn start_by(mut command: Command, neighbours: &Neighbours, tables: &str) -> Result<Self> {
+    pub(super) async fn start_by(command: Command, neighbours: &Neighbours, tables: &str) -> Result<Self> {
+        Self::start_at(command, neighbours, "", tables).await
+    }
+
+    /// The same with more listeners, each with a comma before it.
+    pub(super) async fn start_at(
+        mut command: Command,
+        neighbours: &Neighbours,
+        listeners: &str,
+        tables: &str,
+    ) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let (addr, admin) = (free_port()?, free_port()?);
         let file = folder.path().join("tollgate.toml");
-        fs::write(&file, config(addr, admin, neighbours, tables))?;
+        fs::write(&file, config(addr, admin, neighbours, listeners, tables))?;
         let log = File::create(folder.path().join("log"))?;
         let started = Instant::now();
         let child = command.arg("run").arg(&file).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn()?;
@@ -71,7 +81,7 @@ impl Gateway {
     /// Puts another file in the place of its own, with these routes and plans.
     pub(super) fn rewrite(&self, neighbours: &Neighbours, tables: &str) -> Result<()> {
         let (new, file) = (self.folder.path().join("new"), self.folder.path().join("tollgate.toml"));
-        fs::write(&new, config(self.addr, self.admin, neighbours, tables))?;
+        fs::write(&new, config(self.addr, self.admin, neighbours, "", tables))?;
         Ok(fs::rename(new, file)?)
     }
 
@@ -136,17 +146,22 @@ impl Drop for Gateway {
     }
 }
 
+/// What is measured: the build beside this one, or another one that `TOLLGATE_BIN` names.
+pub(super) fn program() -> String {
+    std::env::var("TOLLGATE_BIN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_tollgate").to_owned())
+}
+
 /// An address that nobody listens at.
 pub(super) fn free_port() -> Result<SocketAddr> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }
 
-fn config(addr: SocketAddr, admin: SocketAddr, neighbours: &Neighbours, tables: &str) -> String {
+fn config(addr: SocketAddr, admin: SocketAddr, neighbours: &Neighbours, listeners: &str, tables: &str) -> String {
     let Neighbours { upstream, facilitator } = neighbours;
     format!(
         r#"
 [server]
-listen = ["{addr}"]
+listen = ["{addr}"{listeners}]
 admin = "{admin}"
 public_url = "https://api.example.com"
 unlisted = "deny"
