@@ -27,6 +27,8 @@ pub(super) struct Gateway {
     folder: TempDir,
     pub(super) addr: SocketAddr,
     admin: SocketAddr,
+    /// The others, each with a comma before it.
+    listeners: String,
     /// How long it took to start.
     pub(super) ready_after: Duration,
 }
@@ -56,7 +58,8 @@ impl Gateway {
         let log = File::create(folder.path().join("log"))?;
         let started = Instant::now();
         let child = command.arg("run").arg(&file).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn()?;
-        let mut gateway = Self { child, folder, addr, admin, ready_after: Duration::ZERO };
+        let listeners = listeners.to_owned();
+        let mut gateway = Self { child, folder, addr, admin, listeners, ready_after: Duration::ZERO };
         gateway.wait().await?;
         gateway.ready_after = started.elapsed();
         Ok(gateway)
@@ -81,7 +84,7 @@ impl Gateway {
     /// Puts another file in the place of its own, with these routes and plans.
     pub(super) fn rewrite(&self, neighbours: &Neighbours, tables: &str) -> Result<()> {
         let (new, file) = (self.folder.path().join("new"), self.folder.path().join("tollgate.toml"));
-        fs::write(&new, config(self.addr, self.admin, neighbours, "", tables))?;
+        fs::write(&new, config(self.addr, self.admin, neighbours, &self.listeners, tables))?;
         Ok(fs::rename(new, file)?)
     }
 

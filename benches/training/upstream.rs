@@ -19,7 +19,7 @@ use tokio::net::TcpListener;
 use super::Result;
 
 /// What most calls are answered with.
-pub(super) const SMALL: &[u8] = &[b'.'; 200];
+const SMALL: &[u8] = &[b'.'; 200];
 /// What `/large` is answered with.
 pub(super) const LARGE: &[u8] = &[b'.'; 100_000];
 /// How often `/stream` sends a small piece.
