@@ -9,6 +9,7 @@ use tollgate::clock::unix_seconds;
 use tollgate::sandbox::DemoWallet;
 
 use super::Result;
+use super::gateway::PLAN;
 use super::wire::{Answer, Wire, get};
 
 pub(super) const ROUTES_FEW: u32 = 10;
@@ -75,13 +76,7 @@ price = "$0.01"
 [[routes]]
 path = "/v1/keyed"
 units = 1
-[[plans]]
-name = "bench"
-price = "$1"
-units = 1_000_000_000
-duration = "30d"
-rate = "1_000_000/s"
-"#
+"# + PLAN
 }
 
 impl Asks {

@@ -8,9 +8,10 @@ use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 
 use super::cases::Case;
+use super::gateway::Neighbours;
 use super::place::Place;
 use super::record::Counts;
-use super::upstream::{self, Neighbours};
+use super::upstream;
 use super::{Result, report};
 
 /// How often every case is asked in every run, and the counted one after that.

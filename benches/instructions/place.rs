@@ -7,8 +7,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::cases::{Asks, Case, ROUTES_FEW, tables};
-use super::gateway::{Gateway, program};
-use super::upstream::Neighbours;
+use super::gateway::{Gateway, Neighbours, program};
 use super::wire::Wire;
 use super::{Result, cases};
 

@@ -30,7 +30,7 @@ mod wire;
 
 use std::process::ExitCode;
 
-use gateway::Gateway;
+use gateway::{Gateway, PLAN};
 use load::{Case, Round};
 use settings::Settings;
 
@@ -42,12 +42,6 @@ free = true
 [[routes]]
 path = "/keyed"
 units = 1
-[[plans]]
-name = "bench"
-price = "$1"
-units = 1_000_000_000
-duration = "30d"
-rate = "1_000_000/s"
 "#;
 
 /// Whatever went wrong: it is printed, and nobody acts on it.
@@ -71,7 +65,7 @@ fn bench() -> Result<()> {
     let neighbours = upstream::start()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let gateway = Gateway::start(&neighbours, &pinned, TABLES).await?;
+        let gateway = Gateway::start(&neighbours, &pinned, &format!("{TABLES}{PLAN}")).await?;
         let key = gateway.buy("bench").await?;
         let cases = cases(&key, &settings);
         report::print_machine(&settings, &pinned);

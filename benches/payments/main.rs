@@ -39,7 +39,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use buyers::{Buyers, Request};
-use gateway::Gateway;
+use gateway::{Gateway, PLAN};
 use load::{Crowd, Round};
 use report::{COLUMNS, Report, Row, median, ratio, row, spread};
 use settings::Settings;
@@ -56,12 +56,6 @@ price = "$0.001"
 [[routes]]
 path = "/keyed"
 units = 1
-[[plans]]
-name = "bench"
-price = "$1"
-units = 1_000_000_000
-duration = "30d"
-rate = "1_000_000/s"
 "#;
 
 /// Whatever went wrong: it is printed, and nobody acts on it.
@@ -93,7 +87,7 @@ fn bench() -> Result<()> {
     let (neighbours, seen) = upstream::start()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let gateway = Gateway::start(&neighbours, &pinned, TABLES).await?;
+        let gateway = Gateway::start(&neighbours, &pinned, &format!("{TABLES}{PLAN}")).await?;
         let keyed = get("/keyed", &format!("X-API-KEY: {}", gateway.buy("bench").await?)).into();
         let buyers = Buyers::of(&mut Wire::to(gateway.addr).await?).await?;
         let mut shop = Shop { gateway, seen, buyers, keyed };

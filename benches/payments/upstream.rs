@@ -21,6 +21,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 
+use super::gateway::Neighbours;
 use super::{Result, aside};
 
 /// 200 bytes.
@@ -28,13 +29,6 @@ const BODY: &[u8] = &[b'.'; 200];
 
 const SUPPORTED: &[u8] =
     br#"{"kinds":[{"x402Version":2,"scheme":"exact","network":"eip155:8453"}],"extensions":[],"signers":{}}"#;
-
-/// Where they are. They live as long as the process.
-#[derive(Debug)]
-pub(super) struct Neighbours {
-    pub(super) upstream: SocketAddr,
-    pub(super) facilitator: String,
-}
 
 /// What they have been asked for.
 #[derive(Debug, Default)]

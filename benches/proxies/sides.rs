@@ -9,12 +9,12 @@ use tempfile::TempDir;
 
 use super::challenge::{self, Size};
 use super::cpu::Pinning;
-use super::gateway::{Gateway, free_port};
+use super::gateway::{Gateway, Neighbours, PLAN, free_port};
 use super::instant::InstantFacilitator;
 use super::rows::{Kind, Side};
 use super::server::Server;
 use super::settings::Settings;
-use super::upstream::{self, Neighbours};
+use super::upstream;
 use super::{Result, nginx};
 
 /// What is sold. The plan never ends: what is measured is the counting, not the refusal.
@@ -28,12 +28,6 @@ units = 1
 [[routes]]
 path = "/paid"
 price = "$0.001"
-[[plans]]
-name = "bench"
-price = "$1"
-units = 1_000_000_000
-duration = "30d"
-rate = "1_000_000/s"
 "#;
 
 /// What is sold besides by Node and by Rust, as `benches/peers` calls them.
@@ -70,7 +64,7 @@ impl Stage {
             (upstream::start()?.upstream, None)
         };
         let neighbours = Neighbours { upstream, facilitator: format!("http://{}", facilitator.addr) };
-        let gateway = Gateway::start(&neighbours, pinned, TABLES).await?;
+        let gateway = Gateway::start(&neighbours, pinned, &format!("{TABLES}{PLAN}")).await?;
         let key = gateway.buy("bench").await?;
         challenge::check(gateway.addr).await?;
         let challenge = Size::of_challenge(gateway.addr).await?;

@@ -39,8 +39,8 @@ mod wire;
 use std::process::ExitCode;
 
 use cpu::Pinning;
+use gateway::Neighbours;
 use settings::Settings;
-use upstream::Neighbours;
 
 /// Whatever went wrong: it is printed, and nobody acts on it.
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;

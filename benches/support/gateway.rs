@@ -14,11 +14,27 @@ use tollgate::sandbox::DemoWallet;
 
 use super::Result;
 use super::cpu::{self, Pinning};
-use super::upstream::Neighbours;
 use super::wire::{Wire, get};
 
 /// How long it may take to start or to stop, under an instrument too.
 const PATIENCE: Duration = Duration::from_secs(90);
+
+/// What stands around a gateway. It lives as long as the process.
+#[derive(Debug)]
+pub(super) struct Neighbours {
+    pub(super) upstream: SocketAddr,
+    pub(super) facilitator: String,
+}
+
+/// The plan that [`Gateway::buy`] buys where a bench sells no other.
+pub(super) const PLAN: &str = r#"
+[[plans]]
+name = "bench"
+price = "$1"
+units = 1_000_000_000
+duration = "30d"
+rate = "1_000_000/s"
+"#;
 
 /// A running gateway. It is killed when this is dropped.
 #[derive(Debug)]

@@ -17,19 +17,13 @@ use tollgate::money::Network;
 use tollgate::sandbox::{Sandbox, SandboxFacilitator};
 
 use super::Result;
+use super::gateway::Neighbours;
 
 /// Any port that is free.
 const ANYWHERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// 200 bytes.
 const BODY: &[u8] = &[b'.'; 200];
-
-/// Where they are. They live as long as the process.
-#[derive(Debug)]
-pub(super) struct Neighbours {
-    pub(super) upstream: SocketAddr,
-    pub(super) facilitator: String,
-}
 
 /// Starts them in a thread of their own, apart from the load.
 pub(super) fn start() -> Result<Neighbours> {

@@ -27,10 +27,9 @@ mod wire;
 
 use std::process::{Command, ExitCode};
 
-use gateway::{Gateway, program};
+use gateway::{Gateway, Neighbours, PLAN, program};
 use instant::InstantFacilitator;
 use secure::Certificate;
-use upstream::Neighbours;
 
 /// Whatever went wrong: it is printed, and nobody acts on it.
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
@@ -45,12 +44,6 @@ price = "$0.001"
 [[routes]]
 path = "/keyed"
 units = 1
-[[plans]]
-name = "bench"
-price = "$1"
-units = 1_000_000_000
-duration = "30d"
-rate = "1_000_000/s"
 "#;
 
 fn main() -> ExitCode {
@@ -74,7 +67,8 @@ fn train() -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let listener = certificate.listener();
-        let mut gateway = Gateway::start_at(Command::new(program()), &neighbours, &listener, TABLES).await?;
+        let mut gateway =
+            Gateway::start_at(Command::new(program()), &neighbours, &listener, &format!("{TABLES}{PLAN}")).await?;
         let sold = calls::make(&gateway, calls).await?;
         multiplexed::make(gateway.addr, calls / 8).await?;
         certificate.make(calls / 8).await?;

@@ -25,13 +25,6 @@ pub(super) const LARGE: &[u8] = &[b'.'; 100_000];
 /// How often `/stream` sends a small piece.
 const PIECES: usize = 16;
 
-/// What stands around the gateway.
-#[derive(Debug)]
-pub(super) struct Neighbours {
-    pub(super) upstream: SocketAddr,
-    pub(super) facilitator: String,
-}
-
 /// Starts it in a thread of its own, as long as the process lives.
 pub(super) fn start() -> Result<SocketAddr> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
