@@ -1,5 +1,7 @@
 //! The commands, and starts that fail.
 
+use std::process::Command;
+
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -106,6 +108,14 @@ fn a_wrong_command_line_is_two() {
     for arguments in [["--help"], ["--version"]] {
         assert_eq!(run(folder.path(), &arguments).0, Some(0));
     }
+}
+
+/// As `.cargo/config.toml` has it compiled, which nothing but the time of a call would tell.
+#[test]
+fn the_allocator_gives_back_no_part_of_a_huge_page() {
+    let program = Command::new(env!("CARGO_BIN_EXE_tollgate")).arg("--version").env("MIMALLOC_VERBOSE", "1").output();
+    let options = String::from_utf8(program.unwrap().stderr).unwrap();
+    assert!(options.contains("option 'allow_thp': 2"), "{options}");
 }
 
 #[test]
