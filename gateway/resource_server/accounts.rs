@@ -111,7 +111,9 @@ impl Accounts {
 
     /// What is in memory of a credential and still to be believed.
     pub(super) fn known(&self, subject: &Subject) -> Option<Arc<Grant>> {
-        self.grants.get(subject).filter(|grant| grant.is_current())
+        let grant = self.grants.get(subject)?;
+        grant.prefetch();
+        grant.is_current().then_some(grant)
     }
 
     /// Whether a text may be a key that came from elsewhere. The others are refused without a look-up.
