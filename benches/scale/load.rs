@@ -1,6 +1,5 @@
 //! Rows that are compared: each connection asks again as soon as it is answered.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rand::SeedableRng as _;
@@ -12,7 +11,11 @@ use super::wire::Wire;
 use super::{Result, report};
 
 /// Makes the request of a random number.
-type Ask = Arc<dyn Fn(&mut StdRng) -> Vec<u8> + Send + Sync>;
+type Ask = Box<dyn Fn(&mut StdRng) -> Vec<u8> + Send + Sync>;
+
+/// How many requests of a connection are made before the clock is started, more than it asks in a second. Made one by one
+/// among those of a million keys they would hold up the load, and a gateway with less to do at a time takes longer for each.
+const DRAWN: usize = 1024;
 
 /// A kind of request to one gateway.
 pub(super) struct Row<'g> {
@@ -45,7 +48,7 @@ impl<'g> Row<'g> {
         status: &'static str,
         ask: impl Fn(&mut StdRng) -> Vec<u8> + Send + Sync + 'static,
     ) -> Self {
-        Self { name: name.into(), gateway, ask: Arc::new(ask), status, base, rounds: Vec::new(), answered: 0 }
+        Self { name: name.into(), gateway, ask: Box::new(ask), status, base, rounds: Vec::new(), answered: 0 }
     }
 
     async fn run(&mut self, settings: &Settings, seed: u64) -> Result<()> {
@@ -57,13 +60,11 @@ impl<'g> Row<'g> {
             wire.ask(&(self.ask)(&mut random)).await?.with_status(self.status)?;
             wires.push(wire);
         }
+        let drawn = wires.into_iter().map(|wire| (wire, (0..DRAWN).map(|_| (self.ask)(&mut random)).collect()));
+        let drawn: Vec<(_, Vec<_>)> = drawn.collect();
         let (start, cpu) = (Instant::now(), self.gateway.time()?);
         let end = start + settings.time;
-        let asking = wires.into_iter().zip(1..).map(|(wire, number)| {
-            let (ask, status) = (Arc::clone(&self.ask), self.status);
-            let random = StdRng::seed_from_u64(seed ^ (number << 32));
-            tokio::spawn(ask_until(end, wire, ask, random, status))
-        });
+        let asking = drawn.into_iter().map(|(wire, drawn)| tokio::spawn(ask_until(end, wire, drawn, self.status)));
         let asking: Vec<_> = asking.collect();
         let mut requests = 0;
         for asked in asking {
@@ -80,10 +81,11 @@ impl<'g> Row<'g> {
     }
 }
 
-async fn ask_until(end: Instant, mut wire: Wire, ask: Ask, mut random: StdRng, status: &str) -> Result<u32> {
-    let mut asked = 0;
-    while Instant::now() < end {
-        wire.ask(&ask(&mut random)).await?.with_status(status)?;
+/// Asks them one after the other, and those once more if the time is longer.
+async fn ask_until(end: Instant, mut wire: Wire, drawn: Vec<Vec<u8>>, status: &str) -> Result<u32> {
+    let (mut asked, mut drawn) = (0, drawn.iter().cycle());
+    while let Some(request) = drawn.next().filter(|_| Instant::now() < end) {
+        wire.ask(request).await?.with_status(status)?;
         asked += 1;
     }
     Ok(asked)
