@@ -13,10 +13,6 @@ use super::{Result, report};
 /// Makes the request of a random number.
 type Ask = Box<dyn Fn(&mut StdRng) -> Vec<u8> + Send + Sync>;
 
-/// How many requests of a connection are made before the clock is started, more than it asks in a second. Made one by one
-/// among those of a million keys they would hold up the load, and a gateway with less to do at a time takes longer for each.
-const DRAWN: usize = 1024;
-
 /// A kind of request to one gateway.
 pub(super) struct Row<'g> {
     pub(super) name: String,
@@ -60,7 +56,10 @@ impl<'g> Row<'g> {
             wire.ask(&(self.ask)(&mut random)).await?.with_status(self.status)?;
             wires.push(wire);
         }
-        let drawn = wires.into_iter().map(|wire| (wire, (0..DRAWN).map(|_| (self.ask)(&mut random)).collect()));
+        // Drawn one by one from among a million keys they would hold up the load, and a gateway that has less to do at a
+        // time takes longer for each: as many as a connection asks, which is less than one in a millisecond.
+        let count = settings.time.as_millis().max(1);
+        let drawn = wires.into_iter().map(|wire| (wire, (0..count).map(|_| (self.ask)(&mut random)).collect()));
         let drawn: Vec<(_, Vec<_>)> = drawn.collect();
         let (start, cpu) = (Instant::now(), self.gateway.time()?);
         let end = start + settings.time;

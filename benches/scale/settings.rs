@@ -47,6 +47,12 @@ impl Settings {
         })
     }
 
+    /// In rounds that are so many times longer, for requests that leave work behind: of a short round it would fall into the
+    /// one after.
+    pub(super) fn in_longer_rounds(&self, times: u32) -> Self {
+        Self { time: self.time * times, ..self.clone() }
+    }
+
     /// As long in all, in rounds that are so many times shorter: what else a machine does comes and goes in seconds, and
     /// then strikes all sides of a round alike. For requests that leave no work behind.
     pub(super) fn in_shorter_rounds(&self, times: u16) -> Self {
