@@ -2,9 +2,9 @@
 //!
 //! One hot key; keys drawn at random from all, each as likely as another; and drawn from Zipf's law, by which the second key
 //! calls half as often as the first, the third a third. All of them called before, so the gateway has them in memory, as
-//! many as it keeps there. Every account that was used is written down within a second: of many keys that is nearly a row
-//! for each call, on a page of its own, which is the price of drawing them at random. The books stand behind the calls, so
-//! a round is four times as long as those of other rows.
+//! many as it keeps there, and waits for the memory that they lie in. Every account that was used is written down within a
+//! second: of many keys that is nearly a row for each call, on a page of its own. The books stand behind the calls, so a round
+//! is four times as long as those of other rows.
 
 use std::sync::Arc;
 

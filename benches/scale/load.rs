@@ -56,8 +56,8 @@ impl<'g> Row<'g> {
             wire.ask(&(self.ask)(&mut random)).await?.with_status(self.status)?;
             wires.push(wire);
         }
-        // Drawn one by one from among a million keys they would hold up the load, and a gateway that has less to do at a
-        // time takes longer for each: as many as a connection asks, which is less than one in a millisecond.
+        // Drawn while the clock runs, from among a million keys, they would hold up the load, and a gateway that has less to
+        // do at a time takes longer for each. One for each millisecond is more than a connection asks with a key.
         let count = settings.time.as_millis().max(1);
         let drawn = wires.into_iter().map(|wire| (wire, (0..count).map(|_| (self.ask)(&mut random)).collect()));
         let drawn: Vec<(_, Vec<_>)> = drawn.collect();
