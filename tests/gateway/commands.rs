@@ -6,7 +6,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use crate::support::facilitator::Facilitator;
-use crate::support::gateway::{free_port, run_to_end as run};
+use crate::support::gateway::{free_port, program, run_to_end as run};
 use crate::support::server::{Journal, Reply};
 use crate::support::world::{Setup, World};
 
@@ -113,7 +113,7 @@ fn a_wrong_command_line_is_two() {
 /// As `.cargo/config.toml` has it compiled, which nothing but the time of a call would tell.
 #[test]
 fn the_allocator_gives_back_no_part_of_a_huge_page() {
-    let program = Command::new(env!("CARGO_BIN_EXE_tollgate")).arg("--version").env("MIMALLOC_VERBOSE", "1").output();
+    let program = Command::new(program()).arg("--version").env("MIMALLOC_VERBOSE", "1").output();
     let options = String::from_utf8(program.unwrap().stderr).unwrap();
     assert!(options.contains("option 'allow_thp': 2"), "{options}");
 }

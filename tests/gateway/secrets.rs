@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tollgate::x402::codec;
 
 use crate::support::client::{Wire, request};
+use crate::support::gateway::program;
 use crate::support::server::{Journal, Reply, Server};
 use crate::support::wait::until_true;
 use crate::support::world::{Setup, World};
@@ -158,7 +159,7 @@ impl Stage {
     /// Runs a command beside the gateway.
     fn command(&mut self, arguments: &[&str]) {
         let folder = self.world.gateway.config_file().with_file_name("");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
+        let mut command = Command::new(program());
         command.args(arguments).current_dir(folder).stdin(Stdio::null()).env("RUST_LOG", "trace").envs(SECRETS);
         let output = command.output().unwrap();
         for text in [output.stdout, output.stderr] {

@@ -167,8 +167,16 @@ pub(crate) fn run_to_end(folder: &Path, arguments: &[&str]) -> (Option<i32>, Str
     (status.code(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
 }
 
+/// What is tested: the build beside these tests, or another one that `TOLLGATE_BIN` names.
+pub(crate) fn program() -> PathBuf {
+    match std::env::var_os("TOLLGATE_BIN") {
+        Some(path) => std::path::absolute(path).unwrap(),
+        None => env!("CARGO_BIN_EXE_tollgate").into(),
+    }
+}
+
 fn tollgate(folder: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
+    let mut command = Command::new(program());
     command.args(arguments).current_dir(folder).env_remove("RUST_LOG").stdin(Stdio::null());
     command
 }
@@ -189,7 +197,7 @@ type Running = (Child, Arc<Mutex<Vec<u8>>>, JoinHandle<()>);
 fn run(folder: &TempDir, environment: &[(&str, String)]) -> Running {
     // With the signal ignored, a file that must not grow is an error like a full disk, and not the program's end.
     let mut command = Command::new("sh");
-    command.args(["-c", "trap '' XFSZ; exec \"$0\" run tollgate.toml", env!("CARGO_BIN_EXE_tollgate")]);
+    command.args(["-c", "trap '' XFSZ; exec \"$0\" run tollgate.toml"]).arg(program());
     command.current_dir(folder.path()).env_remove("RUST_LOG").envs(environment.iter().cloned()).stdin(Stdio::null());
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let mut stderr = child.stderr.take().unwrap();
