@@ -231,8 +231,9 @@ impl Accounts {
     /// Takes an account out of use, and no other one that its holder may have in memory by now. What is left of its units
     /// goes back at once: a subscription that extends its own has them from then on.
     async fn forget(&self, holder: &HolderId, account: Arc<Account>) {
-        self.accounts.remove_if(holder, |kept| Arc::ptr_eq(kept, &account));
+        // First, since whoever meets it and finds it used up must not believe that once it cannot be found any more.
         account.retire();
+        self.accounts.remove_if(holder, |kept| Arc::ptr_eq(kept, &account));
         if let Err(error) = self.report(vec![account], false).await {
             tracing::error!(%error, "spent units could not be written down; they will be the next time");
         }
