@@ -5,11 +5,8 @@
 //! the cost. The hooks are the framework's, in its order. What becomes a tunnel begins here, too: the framework ends one
 //! whose upstream agrees before it has been told that the request has no body.
 
-use std::future::poll_fn;
-use std::mem;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
@@ -56,9 +53,6 @@ impl Gateway {
     /// The framework's, when there is no answer, or not all of one.
     pub(super) async fn forward(&self, session: &mut Session, exchange: &mut Box<Exchange>) -> pingora::Result<()> {
         let body = self.take_in(session, exchange).await?;
-        // First whoever else is waiting to be read: an upstream on this machine is woken once for many requests then, and
-        // not for each. Nothing has been chosen yet that could be stale afterwards.
-        after_others().await;
         let mut tries = 1;
         loop {
             let Err(error) = self.ask(session, &body, exchange).await else { return Ok(()) };
@@ -212,20 +206,6 @@ impl Exchange {
         let unknown = || Error::explain(ErrorType::ConnectError, "the upstream's name has no address");
         chosen.ok_or_else(unknown).map_err(Error::into_up)
     }
-}
-
-/// Behind whoever is ready by now. The runtime's own way to give way also looks at all sockets first, which is as much work
-/// as this saves where nobody else is ready.
-async fn after_others() {
-    let mut was_here = false;
-    poll_fn(|context| {
-        if mem::replace(&mut was_here, true) {
-            return Poll::Ready(());
-        }
-        context.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }
 
 async fn write(upstream: &mut HttpSession, body: &[u8]) -> pingora::Result<()> {
