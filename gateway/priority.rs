@@ -3,12 +3,22 @@
 //! that they would have whole.
 //!
 //! Elsewhere than on Linux a priority is the whole process's, and all threads are equal.
+//!
+//! A priority is not enough. Linux looks who goes next when a thread wakes up or goes to sleep, and else at the ticks of
+//! its clock, 250 times a second on many machines. A thread that wakes up just after it went to sleep has had its share,
+//! and is passed over; the next look may be 4 ms away, if some hundred payments go on together after one write. So work
+//! that stands behind is done in turns.
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::time::{Duration, Instant};
 
 /// What a thread does that stands behind those that serve requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Behind {
-    /// Payments, with the requests that bring them. So far that Linux lets a thread that serves and wakes up go on at once:
-    /// behind one that is only a little nicer it waits for the end of a turn of some milliseconds.
+    /// Payments, with the requests that bring them. So far that Linux lets most threads that serve and wake up go on at
+    /// once: one that is only a little nicer has a turn of some milliseconds each time.
     Money,
     /// Their books, behind whatever brings them more to write: what is written together costs little more than one write
     /// alone. As nice as the payments, they would write each by itself, at a quarter more processor time for all.
@@ -48,9 +58,47 @@ impl Behind {
 #[cfg(target_os = "linux")]
 const NICEST: i32 = 19;
 
+/// How long a thread works on before others may go first: longer than what a payment takes at a stretch. One that is alone
+/// would only let the books go first, with what it has brought them already.
+const TURN: Duration = Duration::from_micros(200);
+
+thread_local! {
+    /// When the current thread's turn began.
+    static BEGAN: Cell<Instant> = Cell::new(Instant::now());
+}
+
+/// Begins a turn: the current thread had nothing to do and goes on.
+pub fn begin_turn() {
+    BEGAN.set(Instant::now());
+}
+
+/// Lets those go first that wait for this processor. Nothing happens if nobody does.
+pub fn give_way() {
+    std::thread::yield_now();
+    begin_turn();
+}
+
+/// Work that gives way before it goes on, if its thread's turn is over.
+pub fn in_turns<F: Future + Unpin>(work: F) -> impl Future<Output = F::Output> {
+    between_turns(work, give_way)
+}
+
+fn between_turns<F: Future + Unpin>(mut work: F, give_way: impl Fn()) -> impl Future<Output = F::Output> {
+    poll_fn(move |context| {
+        if BEGAN.get().elapsed() >= TURN {
+            give_way();
+        }
+        Pin::new(&mut work).poll(context)
+    })
+}
+
 #[cfg(test)]
 #[cfg(target_os = "linux")]
 mod tests {
+    use std::task::{Context, Poll, Waker};
+
+    use futures_util::FutureExt as _;
+
     use super::*;
 
     fn of_thread() -> i32 {
@@ -76,5 +124,32 @@ mod tests {
         assert_eq!(stepped(Behind::Money, Behind::Chores), (money, [money, chores]));
         assert_eq!(stepped(Behind::Money, Behind::Money), (money, [money, money]));
         assert_eq!(of_thread(), before);
+    }
+
+    #[test]
+    fn work_gives_way_before_it_goes_on_if_the_turn_is_over() {
+        let (polls, given) = (Cell::new(0), Cell::new(0));
+        let work = poll_fn(|_| {
+            polls.update(|polls| polls + 1);
+            Poll::<()>::Pending
+        });
+        let mut work = between_turns(work, || given.update(|given| given + 1));
+        let mut poll = |began| {
+            BEGAN.set(began);
+            assert!(work.poll_unpin(&mut Context::from_waker(Waker::noop())).is_pending());
+            (polls.get(), given.get())
+        };
+        let now = Instant::now();
+        assert_eq!(poll(now + Duration::from_secs(3600)), (1, 0));
+        assert_eq!(poll(now.checked_sub(TURN).unwrap()), (2, 1));
+        assert_eq!(poll(now + Duration::from_secs(3600)), (3, 1));
+    }
+
+    #[test]
+    fn who_gives_way_begins_a_turn() {
+        let now = Instant::now();
+        BEGAN.set(now.checked_sub(TURN).unwrap());
+        give_way();
+        assert!(BEGAN.get() >= now);
     }
 }

@@ -44,7 +44,7 @@ use crate::config::{self, Config, ListenAddr, Loaded, Problems, WatchError, Watc
 use crate::crash;
 use crate::drift::Drift;
 use crate::facilitator::SetupError;
-use crate::priority::Behind;
+use crate::priority::{Behind, begin_turn};
 use crate::proxy::{Entrance, Gateway, Reception, Snapshot, watch_panics};
 use crate::resource_server::{ResourceServer, Secrets};
 use crate::store::{Ledger, Retention, SqliteStore, StoreError};
@@ -107,6 +107,7 @@ pub fn run(path: &Path, stop: Stop) -> Result<(), StartError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .thread_name("tollgate-money")
         .on_thread_start(|| Behind::Money.step())
+        .on_thread_unpark(begin_turn)
         .enable_all()
         .build()?;
     // Before the file is read, so that no change falls between.

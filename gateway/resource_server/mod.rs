@@ -69,6 +69,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 pub use account::{Account, Grant, Reservation};
@@ -99,6 +100,7 @@ use crate::money::Network;
 use crate::payment::{Hints, PaymentId, QuoteMint, Refused, Shortfall, Unproven};
 use crate::plans::{KeyId, KeyMint, OnRepurchase};
 use crate::pricing::PriceTable;
+use crate::priority::in_turns;
 use crate::screening::{Exceeded, Screening};
 use crate::store::{Claim, KeyStore, Ledger, StoreError};
 use crate::x402::facilitator::SettleResponse;
@@ -274,7 +276,7 @@ impl ResourceServer {
     /// Works where money moves, as long as somebody waits for it: a request whose connection ends with the gateway's has
     /// not been left by its client. None if it panicked.
     pub async fn apart<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Option<T> {
-        AbortOnDropHandle::new(self.payments.spawn_on(work, &self.runtime)).await.ok()
+        AbortOnDropHandle::new(self.begin(work)).await.ok()
     }
 
     /// Whether the current task is one of those that work where money moves.
@@ -284,18 +286,23 @@ impl ResourceServer {
 
     /// Does a chore of a payment where money moves, so that nobody waits for it on the thread that serves requests.
     pub fn aside(&self, chore: impl FnOnce() + Send + 'static) {
-        self.payments.spawn_on(async move { chore() }, &self.runtime);
+        self.begin(async move { chore() });
+    }
+
+    /// Begins a task where money moves.
+    ///
+    /// In a box: a task moves what it is given a dozen times, and there are some thousand bytes of it.
+    fn begin<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
+        self.payments.spawn_on(in_turns(Box::pin(work)), &self.runtime)
     }
 
     /// Runs work that must not end with the connection that asked for it. It begins at once.
-    ///
-    /// In a box: a task moves what it is given a dozen times, and there are some thousand bytes of it.
     fn undropped<T, F>(&self, work: F) -> impl Future<Output = Result<T, Denial>> + use<T, F>
     where
         T: Send + 'static,
         F: Future<Output = Result<T, Denial>> + Send + 'static,
     {
-        let task = self.payments.spawn_on(Box::pin(work), &self.runtime);
+        let task = self.begin(work);
         async move {
             task.await.unwrap_or_else(|error| {
                 tracing::error!(%error, "a payment's task panicked");

@@ -216,7 +216,7 @@ impl ResourceServer {
             crash_point!("delivery.written");
             drop(settled);
         };
-        self.payments.spawn_on(Box::pin(noting), &self.runtime);
+        self.begin(noting);
     }
 
     /// Notes, without waiting, that the answer to a call that may be made again broke off on its way: whatever the fault,
@@ -229,7 +229,7 @@ impl ResourceServer {
             }
             drop(settled);
         };
-        self.payments.spawn_on(Box::pin(noting), &self.runtime);
+        self.begin(noting);
     }
 
     /// Keeps the upstream's answer to a call whose payment has an unknown outcome, without waiting: if the money has
@@ -242,7 +242,7 @@ impl ResourceServer {
             }
             drop(claim);
         };
-        self.payments.spawn_on(keeping, &self.runtime);
+        self.begin(keeping);
     }
 }
 

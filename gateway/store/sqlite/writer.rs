@@ -23,7 +23,7 @@ use crate::clock::{Clock, unix_millis};
 use crate::crash::crash_point;
 use crate::payment::PaymentId;
 use crate::plans::{HolderAddress, HolderId, KeyId, SubscriptionId, Units};
-use crate::priority::Behind;
+use crate::priority::{Behind, give_way};
 use crate::store::{Act, Doubt, HolderAct, Linked, NewKey, Sale, StoreError, StoredResponse, Swept, Usage};
 
 /// The most writes in one transaction, and the most that wait for the next.
@@ -138,6 +138,15 @@ async fn run(mut desk: Desk, mut waiting: mpsc::Receiver<Job>, health: watch::Se
                 }
                 try_at = Instant::now() + TRY_EVERY;
                 continue;
+            }
+        }
+        // There is a crowd: whoever is about to bring more goes first.
+        if batch.len() > 1 {
+            give_way();
+            while batch.len() < BATCH_MAX
+                && let Ok(job) = waiting.try_recv()
+            {
+                batch.push(job);
             }
         }
         // There is no other writer: one that ended by a panic would end all sales until the next start.
