@@ -84,6 +84,11 @@ pub fn iso_millis(time: SystemTime) -> String {
     })
 }
 
+/// Reads a time in RFC 3339, with any fraction and offset.
+pub fn parse_rfc3339(text: &str) -> Option<SystemTime> {
+    SystemTime::try_from(text.parse::<jiff::Timestamp>().ok()?).ok()
+}
+
 /// A day in UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Day(i64);
@@ -108,8 +113,7 @@ impl Day {
 
     /// Reads `2026-01-31`, or a time in RFC 3339.
     pub fn parse(text: &str) -> Option<Self> {
-        let time = format!("{text}T00:00:00Z").parse::<jiff::Timestamp>().or_else(|_| text.parse()).ok()?;
-        Some(Self::of(time.into()))
+        parse_rfc3339(&format!("{text}T00:00:00Z")).or_else(|| parse_rfc3339(text)).map(Self::of)
     }
 }
 
@@ -138,6 +142,21 @@ mod tests {
         }
         for bad in ["", "2026-02-30", "yesterday", "2026-1-1", "2026-01-31T"] {
             assert_eq!(Day::parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_time_is_read_with_any_fraction_and_offset() {
+        for (text, millis) in [
+            ("2026-04-25T12:00:00Z", 1_777_118_400_000),
+            ("2026-04-25t14:00:00.0015+02:00", 1_777_118_400_001),
+            ("1970-01-01T00:00:00.000Z", 0),
+        ] {
+            assert_eq!(parse_rfc3339(text).map(unix_millis), Some(millis), "{text}");
+        }
+        for bad in ["", "now", "2026-04-25", "2026-04-25T12:00:00", "2026-02-30T00:00:00Z", "9999-12-31T23:59:59-23:59"]
+        {
+            assert_eq!(parse_rfc3339(bad), None, "{bad}");
         }
     }
 

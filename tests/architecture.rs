@@ -31,6 +31,7 @@ const MAY_USE: [(&str, &[&str]); 26] = [
             "money",
             "clock",
             "memory",
+            "priority",
             "context",
             "x402",
             "plans",

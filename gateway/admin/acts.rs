@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::query::Query;
 use super::reply::{Problem, reply};
 use super::views;
+use crate::clock::parse_rfc3339;
 use crate::plans::{ApiKey, Key, KeyId, Units};
 use crate::resource_server::{Gift, Registrar};
 
@@ -79,6 +80,6 @@ fn units_of(value: &RawValue) -> Result<Units, Problem> {
 }
 
 fn moment(text: &str) -> Result<SystemTime, Problem> {
-    let wrong = |_| Problem::bad("invalid_expiry", "expiresAt is not a time like 2026-01-31T12:00:00Z");
-    text.parse::<jiff::Timestamp>().map(SystemTime::from).map_err(wrong)
+    let wrong = || Problem::bad("invalid_expiry", "expiresAt is not a time like 2026-01-31T12:00:00Z");
+    parse_rfc3339(text).ok_or_else(wrong)
 }

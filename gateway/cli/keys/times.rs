@@ -2,10 +2,11 @@
 
 use std::time::SystemTime;
 
+use crate::clock::parse_rfc3339;
+
 /// A moment: RFC 3339, or a day in UTC.
 pub(super) fn moment(text: &str) -> Option<SystemTime> {
-    let stamp = |text: &str| text.parse::<jiff::Timestamp>().ok().map(SystemTime::from);
-    stamp(text).or_else(|| stamp(&format!("{text}T00:00:00Z")))
+    parse_rfc3339(text).or_else(|| parse_rfc3339(&format!("{text}T00:00:00Z")))
 }
 
 /// The end of something: a moment, or a duration from now on.
