@@ -78,16 +78,17 @@ pub fn give_way() {
     begin_turn();
 }
 
-/// Work that gives way before it goes on, if its thread's turn is over.
-pub fn in_turns<F: Future + Unpin>(work: F) -> impl Future<Output = F::Output> {
-    between_turns(work, give_way)
+/// Lets them go first if the current thread's turn is over.
+pub fn give_way_when_due() {
+    if BEGAN.get().elapsed() >= TURN {
+        give_way();
+    }
 }
 
-fn between_turns<F: Future + Unpin>(mut work: F, give_way: impl Fn()) -> impl Future<Output = F::Output> {
+/// Work that gives way before it goes on, when that is due.
+pub fn in_turns<F: Future + Unpin>(mut work: F) -> impl Future<Output = F::Output> {
     poll_fn(move |context| {
-        if BEGAN.get().elapsed() >= TURN {
-            give_way();
-        }
+        give_way_when_due();
         Pin::new(&mut work).poll(context)
     })
 }
@@ -95,7 +96,7 @@ fn between_turns<F: Future + Unpin>(mut work: F, give_way: impl Fn()) -> impl Fu
 #[cfg(test)]
 #[cfg(target_os = "linux")]
 mod tests {
-    use std::task::{Context, Poll, Waker};
+    use std::task::Poll;
 
     use futures_util::FutureExt as _;
 
@@ -128,28 +129,13 @@ mod tests {
 
     #[test]
     fn work_gives_way_before_it_goes_on_if_the_turn_is_over() {
-        let (polls, given) = (Cell::new(0), Cell::new(0));
-        let work = poll_fn(|_| {
-            polls.update(|polls| polls + 1);
-            Poll::<()>::Pending
-        });
-        let mut work = between_turns(work, || given.update(|given| given + 1));
-        let mut poll = |began| {
+        let now = Instant::now();
+        let goes_on = |began| {
             BEGAN.set(began);
-            assert!(work.poll_unpin(&mut Context::from_waker(Waker::noop())).is_pending());
-            (polls.get(), given.get())
+            in_turns(poll_fn(|_| Poll::Ready(BEGAN.get()))).now_or_never()
         };
-        let now = Instant::now();
-        assert_eq!(poll(now + Duration::from_secs(3600)), (1, 0));
-        assert_eq!(poll(now.checked_sub(TURN).unwrap()), (2, 1));
-        assert_eq!(poll(now + Duration::from_secs(3600)), (3, 1));
-    }
-
-    #[test]
-    fn who_gives_way_begins_a_turn() {
-        let now = Instant::now();
-        BEGAN.set(now.checked_sub(TURN).unwrap());
-        give_way();
-        assert!(BEGAN.get() >= now);
+        assert!(goes_on(now.checked_sub(TURN).unwrap()) >= Some(now), "another one has begun");
+        let later = now + Duration::from_secs(3600);
+        assert_eq!(goes_on(later), Some(later));
     }
 }

@@ -23,7 +23,7 @@ use crate::clock::{Clock, unix_millis};
 use crate::crash::crash_point;
 use crate::payment::PaymentId;
 use crate::plans::{HolderAddress, HolderId, KeyId, SubscriptionId, Units};
-use crate::priority::{Behind, give_way};
+use crate::priority::{Behind, begin_turn, give_way, give_way_when_due};
 use crate::store::{Act, Doubt, HolderAct, Linked, NewKey, Sale, StoreError, StoredResponse, Swept, Usage};
 
 /// The most writes in one transaction, and the most that wait for the next.
@@ -140,6 +140,7 @@ async fn run(mut desk: Desk, mut waiting: mpsc::Receiver<Job>, health: watch::Se
                 continue;
             }
         }
+        begin_turn();
         // There is a crowd: whoever is about to bring more goes first.
         if batch.len() > 1 {
             give_way();
@@ -223,6 +224,7 @@ fn attempt(
     let transaction = desk.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let mut answers = Vec::with_capacity(batch.len());
     for Job { write, .. } in batch {
+        give_way_when_due();
         let guarded = is_savepoint(write);
         let answer = match guarded {
             true => apply_whole(&transaction, &mut desk.responses, write, now),
