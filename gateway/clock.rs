@@ -89,6 +89,11 @@ pub fn parse_rfc3339(text: &str) -> Option<SystemTime> {
     SystemTime::try_from(text.parse::<jiff::Timestamp>().ok()?).ok()
 }
 
+/// Reads a time in RFC 3339, or `2026-01-31` for the begin of that day in UTC.
+pub fn parse_moment(text: &str) -> Option<SystemTime> {
+    parse_rfc3339(text).or_else(|| parse_rfc3339(&format!("{text}T00:00:00Z")))
+}
+
 /// A day in UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Day(i64);
@@ -113,7 +118,7 @@ impl Day {
 
     /// Reads `2026-01-31`, or a time in RFC 3339.
     pub fn parse(text: &str) -> Option<Self> {
-        parse_rfc3339(&format!("{text}T00:00:00Z")).or_else(|| parse_rfc3339(text)).map(Self::of)
+        parse_moment(text).map(Self::of)
     }
 }
 

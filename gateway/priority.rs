@@ -78,7 +78,7 @@ pub fn give_way() {
     begin_turn();
 }
 
-/// Lets them go first if the current thread's turn is over.
+/// Lets those go first that wait for this processor, if the current thread's turn is over.
 pub fn give_way_when_due() {
     if BEGAN.get().elapsed() >= TURN {
         give_way();

@@ -9,9 +9,9 @@ use std::time::{Duration, SystemTime};
 
 use alloy_primitives::hex;
 
-use super::times::moment;
 use super::{Failed, Open, print, who};
 use crate::cli::payments::readable;
+use crate::clock::parse_moment;
 use crate::plans::{HolderId, HolderName, KeyHash, KeyId, Plan, Rate, Units};
 use crate::resource_server::{Arrival, Imported, Registrar};
 
@@ -97,7 +97,7 @@ impl Row<'_> {
         let (chain, address) = (self.get("chain"), self.get("address"));
         let exported = self.get("hash").is_some();
         let (hash, hint) = if exported { self.hash()? } else { self.key()? };
-        let expires_at = self.read("expires_at", "a time like 2026-01-31T12:00:00Z", moment)?;
+        let expires_at = self.read("expires_at", "a time like 2026-01-31T12:00:00Z", parse_moment)?;
         Ok(Arrival {
             id: self.read("id", "the id of a key", |id| is_id(id, "key_").then(|| KeyId::new(id)))?,
             hash,

@@ -2,12 +2,7 @@
 
 use std::time::SystemTime;
 
-use crate::clock::parse_rfc3339;
-
-/// A moment: RFC 3339, or a day in UTC.
-pub(super) fn moment(text: &str) -> Option<SystemTime> {
-    parse_rfc3339(text).or_else(|| parse_rfc3339(&format!("{text}T00:00:00Z")))
-}
+use crate::clock::parse_moment;
 
 /// The end of something: a moment, or a duration from now on.
 pub(super) fn end(text: &str) -> Result<SystemTime, String> {
@@ -16,7 +11,7 @@ pub(super) fn end(text: &str) -> Result<SystemTime, String> {
 
 fn end_at(text: &str, now: SystemTime) -> Result<SystemTime, String> {
     let lasts = || humantime::parse_duration(text).ok().and_then(|lasts| now.checked_add(lasts));
-    moment(text)
+    parse_moment(text)
         .or_else(lasts)
         .ok_or_else(|| "neither a time like 2026-01-31T12:00:00Z nor a duration like 30d".to_owned())
 }

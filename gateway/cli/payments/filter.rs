@@ -2,7 +2,7 @@ use std::time::SystemTime;
 
 use clap::{Args, ValueEnum};
 
-use crate::clock::parse_rfc3339;
+use crate::clock::parse_moment;
 use crate::money::Network;
 use crate::payment::State;
 use crate::store::{Filter, GoodsFilter};
@@ -87,8 +87,7 @@ fn moment(text: &str) -> Result<SystemTime, String> {
 
 fn moment_at(text: &str, now: SystemTime) -> Result<SystemTime, String> {
     let back = || humantime::parse_duration(text).ok().and_then(|back| now.checked_sub(back));
-    parse_rfc3339(text)
-        .or_else(|| parse_rfc3339(&format!("{text}T00:00:00Z")))
+    parse_moment(text)
         .or_else(back)
         .ok_or_else(|| "neither a time like 2026-01-31T12:00:00Z nor a duration like 24h".to_owned())
 }

@@ -140,6 +140,7 @@ async fn run(mut desk: Desk, mut waiting: mpsc::Receiver<Job>, health: watch::Se
                 continue;
             }
         }
+        // From here on, so that a write that is alone gives way to nobody.
         begin_turn();
         // There is a crowd: whoever is about to bring more goes first.
         if batch.len() > 1 {
