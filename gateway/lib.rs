@@ -30,6 +30,7 @@
 //! | [`cli`] | the commands |
 //! | [`clock`] | the time, as an argument |
 //! | [`priority`] | which threads go first |
+//! | [`turns`] | how long the others go on at a time |
 //! | [`memory`] | how much memory there is |
 //! | [`outbound`] | the HTTP client for other machines |
 //! | `crash` | points at which a test ends the process |
@@ -68,5 +69,6 @@ pub mod screening;
 pub mod store;
 pub mod svm;
 pub mod telemetry;
+pub mod turns;
 pub mod webhook;
 pub mod x402;

@@ -3,16 +3,6 @@
 //! that they would have whole.
 //!
 //! Elsewhere than on Linux a priority is the whole process's, and all threads are equal.
-//!
-//! A priority is not enough. Linux looks who goes next when a thread wakes up or goes to sleep, and else at the ticks of
-//! its clock, 250 times a second on many machines. A thread that wakes up just after it went to sleep has had its share,
-//! and is passed over; the next look may be 4 ms away, if some hundred payments go on together after one write. So work
-//! that stands behind is done in turns.
-
-use std::cell::Cell;
-use std::future::poll_fn;
-use std::pin::Pin;
-use std::time::{Duration, Instant};
 
 /// What a thread does that stands behind those that serve requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,48 +48,9 @@ impl Behind {
 #[cfg(target_os = "linux")]
 const NICEST: i32 = 19;
 
-/// How long a thread works on before others may go first: longer than what a payment takes at a stretch. One that is alone
-/// would only let the books go first, with what it has brought them already.
-const TURN: Duration = Duration::from_micros(200);
-
-thread_local! {
-    /// When the current thread's turn began.
-    static BEGAN: Cell<Instant> = Cell::new(Instant::now());
-}
-
-/// Begins a turn: the current thread had nothing to do and goes on.
-pub fn begin_turn() {
-    BEGAN.set(Instant::now());
-}
-
-/// Lets those go first that wait for this processor. Nothing happens if nobody does.
-pub fn give_way() {
-    std::thread::yield_now();
-    begin_turn();
-}
-
-/// Lets those go first that wait for this processor, if the current thread's turn is over.
-pub fn give_way_when_due() {
-    if BEGAN.get().elapsed() >= TURN {
-        give_way();
-    }
-}
-
-/// Work that gives way before it goes on, when that is due.
-pub fn in_turns<F: Future + Unpin>(mut work: F) -> impl Future<Output = F::Output> {
-    poll_fn(move |context| {
-        give_way_when_due();
-        Pin::new(&mut work).poll(context)
-    })
-}
-
 #[cfg(test)]
 #[cfg(target_os = "linux")]
 mod tests {
-    use std::task::Poll;
-
-    use futures_util::FutureExt as _;
-
     use super::*;
 
     fn of_thread() -> i32 {
@@ -125,17 +76,5 @@ mod tests {
         assert_eq!(stepped(Behind::Money, Behind::Chores), (money, [money, chores]));
         assert_eq!(stepped(Behind::Money, Behind::Money), (money, [money, money]));
         assert_eq!(of_thread(), before);
-    }
-
-    #[test]
-    fn work_gives_way_before_it_goes_on_if_the_turn_is_over() {
-        let now = Instant::now();
-        let goes_on = |began| {
-            BEGAN.set(began);
-            in_turns(poll_fn(|_| Poll::Ready(BEGAN.get()))).now_or_never()
-        };
-        assert!(goes_on(now.checked_sub(TURN).unwrap()) >= Some(now), "another one has begun");
-        let later = now + Duration::from_secs(3600);
-        assert_eq!(goes_on(later), Some(later));
     }
 }

@@ -6,12 +6,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each module and what it may use. A module stands below those that it uses, so nothing here can point up.
-const MAY_USE: [(&str, &[&str]); 26] = [
+const MAY_USE: [(&str, &[&str]); 27] = [
     ("crash", &[]),
     ("money", &[]),
     ("svm", &[]),
     ("clock", &[]),
     ("priority", &[]),
+    ("turns", &[]),
     ("memory", &[]),
     ("outbound", &[]),
     ("context", &[]),
@@ -21,7 +22,7 @@ const MAY_USE: [(&str, &[&str]); 26] = [
     ("payment", &["money", "svm", "x402", "plans", "pricing"]),
     ("facilitator", &["clock", "outbound", "x402"]),
     ("chain", &["money", "svm", "clock", "outbound", "x402"]),
-    ("store", &["money", "clock", "priority", "x402", "plans", "pricing", "payment"]),
+    ("store", &["money", "clock", "priority", "turns", "x402", "plans", "pricing", "payment"]),
     ("webhook", &["clock", "outbound"]),
     ("screening", &["money", "outbound", "webhook"]),
     ("drift", &["clock", "webhook"]),
@@ -31,7 +32,7 @@ const MAY_USE: [(&str, &[&str]); 26] = [
             "money",
             "clock",
             "memory",
-            "priority",
+            "turns",
             "context",
             "x402",
             "plans",
@@ -76,6 +77,7 @@ const MAY_USE: [(&str, &[&str]); 26] = [
             "money",
             "clock",
             "priority",
+            "turns",
             "outbound",
             "x402",
             "plans",

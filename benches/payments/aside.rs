@@ -1,6 +1,7 @@
 //! The crowd and its facilitator have threads that stand behind the others: what a keyed request waits for is the gateway,
 //! not the next payment of the load, with which it shares a processor.
 
+use std::future::poll_fn;
 use std::io;
 use std::thread;
 
@@ -11,6 +12,18 @@ use tokio::sync::oneshot;
 pub(super) fn step() {
     #[cfg(target_os = "linux")]
     let _ = rustix::process::setpriority_process(None, 19);
+}
+
+/// Work that lets the others have the processor before it goes on. A priority is not enough: a thread that wakes up just
+/// after it went to sleep is passed over until the next look, and a wave of payments goes on for longer than a keyed
+/// request takes.
+pub(super) async fn giving_way<F: Future>(work: F) -> F::Output {
+    let mut work = Box::pin(work);
+    poll_fn(|context| {
+        thread::yield_now();
+        work.as_mut().poll(context)
+    })
+    .await
 }
 
 /// Runs a future, made there, on a thread of its own; what comes of it is told when it has ended.

@@ -58,32 +58,38 @@ impl Seen {
 /// Starts them, each in a thread of its own: a keyed request's upstream has nothing to do with a wave of settlements.
 pub(super) fn start() -> Result<(Neighbours, Arc<Seen>)> {
     let seen = Arc::<Seen>::default();
-    let upstream = stand(Arc::clone(&seen), || ())?;
-    let facilitator = stand(Arc::clone(&seen), aside::step)?;
+    let upstream = stand(Arc::clone(&seen), false)?;
+    let facilitator = stand(Arc::clone(&seen), true)?;
     Ok((Neighbours { upstream, facilitator: format!("http://{facilitator}") }, seen))
 }
 
-/// One of them, on a thread that begins with `step`.
-fn stand(seen: Arc<Seen>, step: fn()) -> Result<SocketAddr> {
+/// One of them.
+fn stand(seen: Arc<Seen>, is_aside: bool) -> Result<SocketAddr> {
     let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     listener.set_nonblocking(true)?;
     let addr = listener.local_addr()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     thread::spawn(move || {
-        step();
-        runtime.block_on(serve(listener, seen))
+        if is_aside {
+            aside::step();
+        }
+        runtime.block_on(serve(listener, seen, is_aside))
     });
     Ok(addr)
 }
 
-async fn serve(listener: std::net::TcpListener, seen: Arc<Seen>) -> std::io::Result<Infallible> {
+async fn serve(listener: std::net::TcpListener, seen: Arc<Seen>, is_aside: bool) -> std::io::Result<Infallible> {
     let listener = TcpListener::from_std(listener)?;
     loop {
         let Ok((stream, _)) = listener.accept().await else { continue };
         let _ = stream.set_nodelay(true);
         let seen = Arc::clone(&seen);
         let service = service_fn(move |request| answer(request, Arc::clone(&seen)));
-        tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+        let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+        match is_aside {
+            true => drop(tokio::spawn(aside::giving_way(connection))),
+            false => drop(tokio::spawn(connection)),
+        }
     }
 }
 

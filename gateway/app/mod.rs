@@ -44,11 +44,12 @@ use crate::config::{self, Config, ListenAddr, Loaded, Problems, WatchError, Watc
 use crate::crash;
 use crate::drift::Drift;
 use crate::facilitator::SetupError;
-use crate::priority::{Behind, begin_turn};
+use crate::priority::Behind;
 use crate::proxy::{Entrance, Gateway, Reception, Snapshot, watch_panics};
 use crate::resource_server::{ResourceServer, Secrets};
 use crate::store::{Ledger, Retention, SqliteStore, StoreError};
 use crate::telemetry::{Metrics, start_logging};
+use crate::turns;
 
 /// Read and write buffers of a client connection. A challenge fits the write buffer, so that it is one write.
 const BUFFERS: (usize, usize) = (8 * 1024, 8 * 1024);
@@ -107,7 +108,7 @@ pub fn run(path: &Path, stop: Stop) -> Result<(), StartError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .thread_name("tollgate-money")
         .on_thread_start(|| Behind::Money.step())
-        .on_thread_unpark(begin_turn)
+        .on_thread_unpark(turns::begin)
         .enable_all()
         .build()?;
     // Before the file is read, so that no change falls between.

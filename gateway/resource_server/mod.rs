@@ -100,9 +100,9 @@ use crate::money::Network;
 use crate::payment::{Hints, PaymentId, QuoteMint, Refused, Shortfall, Unproven};
 use crate::plans::{KeyId, KeyMint, OnRepurchase};
 use crate::pricing::PriceTable;
-use crate::priority::in_turns;
 use crate::screening::{Exceeded, Screening};
 use crate::store::{Claim, KeyStore, Ledger, StoreError};
+use crate::turns::in_turns;
 use crate::x402::facilitator::SettleResponse;
 
 /// A payment whose money has moved, with the ledger's claim on it.

@@ -23,8 +23,9 @@ use crate::clock::{Clock, unix_millis};
 use crate::crash::crash_point;
 use crate::payment::PaymentId;
 use crate::plans::{HolderAddress, HolderId, KeyId, SubscriptionId, Units};
-use crate::priority::{Behind, begin_turn, give_way, give_way_when_due};
+use crate::priority::Behind;
 use crate::store::{Act, Doubt, HolderAct, Linked, NewKey, Sale, StoreError, StoredResponse, Swept, Usage};
+use crate::turns;
 
 /// The most writes in one transaction, and the most that wait for the next.
 const BATCH_MAX: usize = 1024;
@@ -104,6 +105,8 @@ impl Writer {
     /// Writes, and waits until the disk has it.
     pub(super) async fn write(&self, write: Write) -> Result<Written, StoreError> {
         let (done, answer) = oneshot::channel();
+        // The books wake up when the others have come as far: what is written together costs little more than this alone.
+        turns::gather().await;
         self.jobs.send(Job { write, done }).await.map_err(|_| stopped())?;
         answer.await.map_err(|_| stopped())?
     }
@@ -141,10 +144,10 @@ async fn run(mut desk: Desk, mut waiting: mpsc::Receiver<Job>, health: watch::Se
             }
         }
         // From here on, so that a write that is alone gives way to nobody.
-        begin_turn();
+        turns::begin();
         // There is a crowd: whoever is about to bring more goes first.
         if batch.len() > 1 {
-            give_way();
+            turns::give_way();
             while batch.len() < BATCH_MAX
                 && let Ok(job) = waiting.try_recv()
             {
@@ -225,7 +228,7 @@ fn attempt(
     let transaction = desk.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let mut answers = Vec::with_capacity(batch.len());
     for Job { write, .. } in batch {
-        give_way_when_due();
+        turns::give_way_when_due();
         let guarded = is_savepoint(write);
         let answer = match guarded {
             true => apply_whole(&transaction, &mut desk.responses, write, now),
