@@ -6,6 +6,7 @@ use super::exchange::{Exchange, reason};
 use super::kept::Kept;
 use crate::crash::crash_point;
 use crate::resource_server::Denial;
+use crate::store::StoredResponse;
 use crate::telemetry::Outcome;
 
 impl Gateway {
@@ -29,15 +30,27 @@ impl Gateway {
             let (route, reason) = (exchange.route.clone(), reason(exchange.denial.as_ref()));
             self.server.aside(move || payment.event(route.as_deref(), outcome, &reason, status));
         }
-        let kept = exchange.kept.take().filter(|kept| delivered || kept.is_whole());
-        let response = kept.map(|kept| kept.finish(self.server.clock().now() + exchange.replay_ttl()));
-        match (exchange.settled.take().filter(|_| exchange.earned), &exchange.denial, response) {
-            (Some(settled), _, response) if delivered => self.server.deliver(*settled, response),
-            (Some(settled), ..) if exchange.is_safe() => self.server.broke_off(*settled),
-            (None, Some(Denial::Unresolved(id)), Some(response)) => {
-                self.server.keep(id.clone(), exchange.claim.take(), response);
-            }
+        match exchange.settled.take().filter(|_| exchange.earned) {
+            Some(settled) if delivered => self.server.deliver(*settled, self.stored(exchange)),
+            Some(settled) if exchange.is_safe() => self.server.broke_off(*settled),
             _ => {}
         }
+    }
+
+    /// Keeps the upstream's whole answer to a call whose payment has an unknown outcome. To be called before the client
+    /// has its own: whatever it has the books write next comes after this, so a gateway that ends then has it.
+    pub(super) fn keep_unresolved(&self, exchange: &mut Exchange) {
+        if let Some(Denial::Unresolved(id)) = &exchange.denial
+            && let id = id.clone()
+            && let Some(response) = self.stored(exchange)
+        {
+            self.server.keep(id, exchange.claim.take(), response);
+        }
+    }
+
+    /// What the store keeps of the answer.
+    fn stored(&self, exchange: &mut Exchange) -> Option<StoredResponse> {
+        let expires_at = self.server.clock().now() + exchange.replay_ttl();
+        exchange.kept.take().map(|kept| kept.finish(expires_at))
     }
 }

@@ -272,6 +272,9 @@ impl ProxyHttp for Gateway {
             }
             // Not before the upstream's end: a client that has its answer hangs up, and what was paid for is lost.
             *body = if end_of_stream || !is_kept { instead.take() } else { None };
+            if end_of_stream {
+                self.keep_unresolved(exchange);
+            }
         }
         Ok(None)
     }

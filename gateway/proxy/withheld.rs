@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::answer::Answer;
 use super::exchange::Exchange;
+use super::kept::Kept;
 use super::wording::Wording;
 use super::{Gateway, headers};
 use crate::resource_server::{Denial, Pass, Settled, Unsettled, Verified};
@@ -49,8 +50,10 @@ impl Gateway {
         }
         headers::change(response, |headers| headers::make_private(headers, browser))?;
         exchange.keep(response);
-        let wanted = exchange.kept.as_ref().filter(|kept| !kept.is_bodiless());
-        let Some(answer) = wanted.and_then(|_| self.denied(exchange)) else { return Err(error) };
+        if exchange.kept.as_ref().is_some_and(Kept::is_bodiless) {
+            self.keep_unresolved(exchange);
+        }
+        let Some(answer) = exchange.kept.as_ref().and_then(|_| self.denied(exchange)) else { return Err(error) };
         *response = answer.head();
         exchange.instead = Some(Some(answer.body));
         Ok(())
