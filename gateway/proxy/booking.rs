@@ -37,14 +37,14 @@ impl Gateway {
         }
     }
 
-    /// Keeps the upstream's whole answer to a call whose payment has an unknown outcome. To be called before the client
-    /// has its own: whatever it has the books write next comes after this, so a gateway that ends then has it.
+    /// Begins to keep the upstream's whole answer to a call whose payment has an unknown outcome. Wherever a hook can wait,
+    /// the client's own leaves when the disk has it: a gateway that is killed between the two would have lost it.
     pub(super) fn keep_unresolved(&self, exchange: &mut Exchange) {
         if let Some(Denial::Unresolved(id)) = &exchange.denial
             && let id = id.clone()
             && let Some(response) = self.stored(exchange)
         {
-            self.server.keep(id, exchange.claim.take(), response);
+            exchange.keeping = Some(self.server.keep(id, exchange.claim.take(), response));
         }
     }
 

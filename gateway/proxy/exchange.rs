@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use pingora::http::ResponseHeader;
+use tokio::task::JoinHandle;
 
 use super::Snapshot;
 use super::facts::Facts;
@@ -41,6 +42,8 @@ pub struct Exchange {
     pub(super) denial: Option<Denial>,
     /// The claim on a payment of unknown outcome, until what the upstream said is kept.
     pub(super) claim: Option<Claim>,
+    /// Keeps what the upstream said to it.
+    pub(super) keeping: Option<JoinHandle<()>>,
     /// Connections that could not be made.
     pub(super) connect_failures: usize,
     pub(super) outcome: Option<Outcome>,
@@ -94,6 +97,13 @@ impl Exchange {
         let (Some(snapshot), Some(facts)) = (&self.snapshot, &self.facts) else { return };
         crash_point!("header.leaving");
         self.kept = Kept::begin(response, &facts.method, snapshot.market.risk.replay_body_bytes_max);
+    }
+
+    /// Waits until the disk has an answer whose payment has an unknown outcome, or it is known that it will not.
+    pub(super) async fn until_kept(&mut self) {
+        if let Some(keeping) = self.keeping.take() {
+            drop(keeping.await);
+        }
     }
 
     /// How long it is kept.

@@ -187,6 +187,7 @@ impl Gateway {
             }
             HttpTask::Body(body, ends) | HttpTask::UpgradedBody(body, ends) => {
                 self.response_body_filter(session, body, *ends, exchange)?;
+                exchange.until_kept().await;
             }
             _ => {}
         }

@@ -235,7 +235,7 @@ impl ProxyHttp for Gateway {
             }
             Some(Pass::Verified(verified)) => match Box::pin(self.settle(*verified, exchange)).await {
                 Ok(settled) => exchange.settled = Some(settled),
-                Err(error) => return self.withhold(response, exchange, error),
+                Err(error) => return Box::pin(self.withhold(response, exchange, error)).await,
             },
             Some(Pass::Settled(settled)) => exchange.settled = Some(settled),
         }

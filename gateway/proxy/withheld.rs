@@ -38,7 +38,7 @@ impl Gateway {
 
     /// Answers in the place of an upstream whose answer may not leave. If the payment's outcome is unknown, what it said
     /// is kept meanwhile: it may turn out to be paid.
-    pub(super) fn withhold(
+    pub(super) async fn withhold(
         &self,
         response: &mut ResponseHeader,
         exchange: &mut Exchange,
@@ -52,6 +52,7 @@ impl Gateway {
         exchange.keep(response);
         if exchange.kept.as_ref().is_some_and(Kept::is_bodiless) {
             self.keep_unresolved(exchange);
+            exchange.until_kept().await;
         }
         let Some(answer) = exchange.kept.as_ref().and_then(|_| self.denied(exchange)) else { return Err(error) };
         *response = answer.head();

@@ -1,6 +1,8 @@
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
+use tokio::task::JoinHandle;
+
 use super::charge::contradicts;
 use super::desk::{Place, Work};
 use super::purchase::buyer;
@@ -232,9 +234,9 @@ impl ResourceServer {
         self.begin(noting);
     }
 
-    /// Keeps the upstream's answer to a call whose payment has an unknown outcome, without waiting: if the money has
-    /// moved, the buyer's repeat gets it, and the upstream does not do the work twice.
-    pub fn keep(self: &Arc<Self>, id: PaymentId, claim: Option<Claim>, response: StoredResponse) {
+    /// Keeps the upstream's answer to a call whose payment has an unknown outcome, whether or not anybody waits for it: if
+    /// the money has moved, the buyer's repeat gets it, and the upstream does not do the work twice.
+    pub fn keep(self: &Arc<Self>, id: PaymentId, claim: Option<Claim>, response: StoredResponse) -> JoinHandle<()> {
         let server = Arc::clone(self);
         let keeping = async move {
             if let Err(error) = server.ledger.keep(&id, response).await {
@@ -242,7 +244,7 @@ impl ResourceServer {
             }
             drop(claim);
         };
-        self.begin(keeping);
+        self.begin(keeping)
     }
 }
 

@@ -85,6 +85,19 @@ impl Stage {
         self.world.upstream.forget();
     }
 
+    /// Begins a new life with a slow disk, which ends on the spot at this point.
+    pub(crate) fn dies_at(&mut self, point: &str) {
+        self.world.gateway.has("FAILPOINTS", &format!("{point}=1*return;writer.committing=sleep(50)"));
+        self.world.gateway.crash_and_restart();
+    }
+
+    /// Begins the one after, which nothing strikes.
+    pub(crate) fn lives_again(&mut self) {
+        assert!(!self.world.gateway.exit().success());
+        self.world.gateway.has("FAILPOINTS", "");
+        self.world.gateway.start_again();
+    }
+
     /// Waits until it has.
     pub(crate) fn has_struck(&self, point: &str) {
         until_true(point, || self.world.gateway.output().lines().any(|line| line == format!("struck: {point}")));
