@@ -50,7 +50,6 @@ impl Gateway {
 
     /// What the store keeps of the answer.
     fn stored(&self, exchange: &mut Exchange) -> Option<StoredResponse> {
-        let expires_at = self.server.clock().now() + exchange.replay_ttl();
-        exchange.kept.take().map(|kept| kept.finish(expires_at))
+        exchange.kept.take().map(|kept| kept.finish(self.server.clock().now() + exchange.replay_ttl()))
     }
 }

@@ -42,7 +42,7 @@ impl Kept {
     pub(super) fn begin(response: &ResponseHeader, method: &Method, room: usize) -> Option<Self> {
         let length =
             response.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-        let bodiless = *method == Method::HEAD || matches!(response.status.as_u16(), 204 | 304);
+        let bodiless = *method == Method::HEAD || length == Some(0) || matches!(response.status.as_u16(), 204 | 304);
         if response.status == StatusCode::SWITCHING_PROTOCOLS
             || (!bodiless && length.is_some_and(|length| length > room))
         {
@@ -69,7 +69,7 @@ impl Kept {
         fits
     }
 
-    /// Whether the answer has no body, or will have a piece of one.
+    /// Whether the answer is known to have no body.
     pub(super) fn is_bodiless(&self) -> bool {
         self.whole && self.body.is_empty()
     }

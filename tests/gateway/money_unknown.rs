@@ -126,6 +126,40 @@ fn work_that_may_have_been_done_is_not_done_twice() {
     assert_eq!(world.upstream.hits(), 1);
 }
 
+/// Some are a head alone, and say so in different ways. A large request takes another way to the upstream.
+#[test]
+fn an_answer_is_kept_however_it_says_where_it_ends() {
+    const CHUNKED: &str = "Transfer-Encoding: chunked\r\n\r\n";
+    let world = impatient();
+    let answers = [
+        (204, "", "\r\n".to_owned()),
+        (201, "", "Content-Length: 0\r\n\r\n".to_owned()),
+        (200, "made", "Content-Length: 4\r\n\r\nmade".to_owned()),
+        (200, "", format!("{CHUNKED}0\r\n\r\n")),
+        (200, "made", format!("Content-Length: 0\r\n{CHUNKED}4\r\nmade\r\n0\r\n\r\n")),
+        (200, "", "Connection: close\r\n\r\n".to_owned()),
+        (200, "made", "Connection: close\r\n\r\nmade".to_owned()),
+    ];
+    for work in ["work", &"x".repeat(100_000)] {
+        for (status, text, bytes) in &answers {
+            let what = format!("{status} {bytes:?} to {} bytes", work.len());
+            let reply = Reply::raw(format!("HTTP/1.1 {status} X\r\n{bytes}"));
+            world.upstream.says(if bytes.starts_with("Connection") { reply.then_close() } else { reply });
+            world.upstream.forget();
+            world.facilitator.settles(|_| Reply::reset());
+            let payment = world.sign(&world.ask("POST", "/paid", &[], ""));
+            let headers = [("PAYMENT-SIGNATURE", payment.as_str())];
+            let answer = world.ask("POST", "/paid", &headers, work);
+            assert_eq!((answer.status, answer.reason().as_str()), (503, "retry_same_payment"), "{what}");
+            world.facilitator.heals();
+            let answer = world.ask("POST", "/paid", &headers, work);
+            assert_eq!((answer.status, answer.text().as_str()), (*status, *text), "{what}");
+            assert_eq!(answer.decoded("payment-response")["success"], json!(true), "{what}");
+            assert_eq!(world.upstream.hits(), 1, "{what}");
+        }
+    }
+}
+
 #[test]
 fn what_is_too_large_to_be_kept_is_not_done_twice_either() {
     let world = impatient();
